@@ -1,0 +1,153 @@
+"""
+The composition root: what starts must stop, in order, and every request passes here.
+
+Rule 1: a produce request goes straight to its endpoint; everything else is looked up in the route
+table.
+Rule 2: an exception becomes an answer here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy.api.context import Context
+from proxy.api.endpoint import Call
+from proxy.api.error_responses import answer_for, respond_error
+from proxy.api.limits import Budget, ClientGone
+from proxy.api.request_log import log_request
+from proxy.api.routes import find_endpoint, split_path
+from proxy.api.v2.produce import produce
+from proxy.config import Settings
+from proxy.kafka.cluster import Cluster
+from proxy.kafka.connection import Connection
+from proxy.kafka.consumer_options import KafkaAccess
+from proxy.kafka.direct_reader import DirectReader
+from proxy.kafka.instances import Instances
+from proxy.kafka.lanes import Lanes
+from proxy.kafka.produce import Produce
+from proxy.kafka.producers import Producers
+from proxy.kafka.topics import Topics
+from proxy.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+NO_ROUTE = "unmatched"
+
+
+@asynccontextmanager
+async def running(settings: Settings, connection: Connection) -> AsyncIterator[Context]:
+    """
+    Everything that a request may need, from start to stop; brokers need not be there yet.
+
+    Stops in the reverse order: instances leave their groups, batches that were handed over end,
+    connections close.
+    """
+    cluster = Cluster(connection)
+    topics = Topics(
+        cluster, ttl_s=settings.metadata_ttl_ms / 1000, auto_create=settings.auto_create_topics
+    )
+    producers = Producers(connection, settings)
+    instances = Instances(KafkaAccess(connection, cluster, topics, settings))
+    budget = Budget(settings.max_in_flight_bytes)
+    metrics = Metrics()
+    metrics.add_gauge("koh_consumer_instances", "Consumer instances.", lambda: len(instances))
+    metrics.add_gauge(
+        "koh_in_flight_bytes", "Bytes of requests on their way.", lambda: budget.used_bytes
+    )
+    metrics.add_gauge(
+        "koh_producers_replaced", "Producers replaced after a failure.", lambda: producers.replaced
+    )
+    await cluster.start()
+    producers.start()
+    instances.start()
+    grace_s = settings.shutdown_timeout_ms / 1000
+    try:
+        yield Context(
+            settings=settings,
+            cluster=cluster,
+            topics=topics,
+            produce=Produce(Lanes(producers, topics), settings),
+            reader=DirectReader(cluster, topics),
+            instances=instances,
+            budget=budget,
+            metrics=metrics,
+        )
+    finally:
+        await instances.stop(grace_s)
+        await producers.stop(grace_s)
+        await cluster.stop()
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self._connection = connection
+        self.context: Context | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope["state"], receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = time.perf_counter()
+        context: Context = scope["state"]["context"]
+        method: str = scope["method"]
+        path = scope["raw_path"].decode("latin-1")
+        template, status = NO_ROUTE, 0
+        try:
+            if method == "POST" and path.startswith("/topics/"):
+                segments = split_path(path)
+                if len(segments) == 2 and segments[1]:
+                    template = "/topics/{topic}"
+                    status = await produce(scope, receive, send, segments[1], None)
+                    return
+            found = find_endpoint(method, path)
+            template = found.template
+            watched = StatusOf(send)
+            try:
+                await found.endpoint(Call(scope, receive, watched, found.segments))
+            finally:
+                status = watched.status
+        except ClientGone:
+            log.debug("client closed the connection in mid-request")
+        except Exception as exc:
+            status = answer_for(exc).status
+            await respond_error(scope, send, exc)
+        finally:
+            seconds = time.perf_counter() - begun
+            context.metrics.count_request(template, method, status, seconds)
+            if self._settings.access_log:
+                log_request(scope, status, seconds)
+
+    async def _lifespan(self, state: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        async with running(self._settings, self._connection) as context:
+            state["context"] = self.context = context
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class StatusOf:
+    """A `send` that remembers the status that went by."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)

@@ -1,0 +1,112 @@
+"""
+The one client for all that is asked of the cluster itself: metadata, configs, offsets, direct
+reads.
+
+It connects in the background and goes on trying, so that the process starts, and answers 503, while
+the brokers are away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Hashable
+from typing import Any
+
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from proxy.errors import BrokersUnreachable
+from proxy.kafka.broker_errors import translated
+from proxy.kafka.connection import Connection, NonCreatingClient
+from proxy.kafka.deadline import within
+
+log = logging.getLogger(__name__)
+
+# Between two attempts to connect; doubled each time up to the second.
+FIRST_BACKOFF_S = 0.1
+LAST_BACKOFF_S = 3.0
+# A metadata or config request that takes longer than this is as good as none.
+ASK_TIMEOUT_S = 10.0
+
+
+def unreachable() -> Exception:
+    """For `within`: the brokers did not answer in time."""
+    return BrokersUnreachable("The brokers cannot be reached.")
+
+
+class Cluster:
+    """Entered once, in the lifespan; `ask` may be called from any number of requests at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client: Any = None
+        self._connected = asyncio.Event()
+        self._connecting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once."""
+        client: Any = NonCreatingClient
+        self._client = client(**self._connection.arguments)
+        self._connecting = asyncio.create_task(self._connect())
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        await self._client.close()
+
+    async def _connect(self) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                await self._client.bootstrap()
+            except (KafkaError, OSError, TimeoutError) as exc:
+                log.warning("no broker reached, trying again: %s", exc)
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
+            else:
+                self._connected.set()
+                return
+
+    async def ask(
+        self,
+        request: Any,
+        node_id: int | None = None,
+        *,
+        timeout_s: float = ASK_TIMEOUT_S,
+        group: Hashable = ConnectionGroup.DEFAULT,
+    ) -> Any:
+        """
+        A broker's answer to a request of aiokafka's protocol classes; any broker's when `node_id`
+        is None.
+
+        Raises: BrokersUnreachable when there is none within `timeout_s`
+        """
+        with translated():
+            return await within(timeout_s, self._ask(request, node_id, group), unreachable)
+
+    async def _ask(self, request: Any, node_id: int | None, group: Hashable) -> Any:
+        await self._connected.wait()
+        if node_id is not None:
+            return await self._client.send(node_id, request, group=group)
+        nodes = [broker.nodeId for broker in self._client.cluster.brokers()]
+        random.shuffle(nodes)
+        for node in nodes:
+            try:
+                return await self._client.send(node, request, group=group)
+            except KafkaError as exc:
+                if not exc.retriable:
+                    raise
+        # All that are known have gone: the client looks for others by way of the bootstrap servers.
+        await self._client.force_metadata_update()
+        raise unreachable()
+
+    async def brokers(self, *, timeout_s: float = ASK_TIMEOUT_S) -> list[int]:
+        """The ids of the brokers that are alive."""
+        request = MetadataRequest([], allow_auto_topic_creation=False)
+        metadata = await self.ask(request, timeout_s=timeout_s)
+        return sorted(broker[0] for broker in metadata.brokers)
