@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,8 @@ def run_serve(given: argparse.Namespace) -> int:
         return 0
     if not loaded.settings.bootstrap_servers:
         raise ConfigurationError(NO_BROKERS)
+    # Until the server takes signals: as PID 1 of a container we would not see them at all.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Imported here, so that --help and a wrong setting are answered without aiokafka's load time.
     from proxy.observe.logs import configure_logging
     from proxy.server import serve

@@ -11,6 +11,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,14 +20,14 @@ import pytest
 
 from tests.brokers.apache import ApacheKafka, start_cluster
 from tests.brokers.broker import Broker, RungUnavailable
-from tests.brokers.ladder import RUNGS, climb
+from tests.brokers.ladder import climb
 from tests.brokers.proxy_process import ProxyProcess
 from tests.brokers.verify import create_topic, delete_topics
 
 BROKER = pytest.StashKey[Broker]()
 TESTS = Path(__file__).parent
 TEST_TIMEOUT_S = 20  # as in pyproject.toml, `timeout`
-BROKERLESS = ("wire", "test_floors.py", "test_config.py")
+BROKERLESS = ("wire", "test_floors.py", "test_config.py", "process/test_dev.py")
 
 TopicFactory = Callable[..., Awaitable[str]]
 ProxyFactory = Callable[..., ProxyProcess]
@@ -35,7 +36,9 @@ ClusterFactory = Callable[..., list[ApacheKafka]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of our one marker."""
+    """Tell pytest of our one marker; let SIGTERM clean up as Ctrl-C does."""
+    for asked in (signal.SIGTERM, signal.SIGINT):  # a background job starts with SIGINT ignored
+        signal.signal(asked, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(name): skip where the broker cannot do this")
 
 
@@ -131,7 +134,7 @@ async def topic(broker: Broker) -> AsyncIterator[TopicFactory]:
 @pytest.fixture(scope="session")
 def proxy_url(broker: Broker) -> Iterator[str]:
     """The address of a proxy in a process of its own, with settings as they come."""
-    proxy = ProxyProcess(broker.bootstrap, {})
+    proxy = ProxyProcess(broker.bootstrap, broker.proxy_settings)
     try:
         proxy.await_ready()
         yield proxy.url
@@ -148,7 +151,7 @@ def start_proxy(broker: Broker) -> Iterator[ProxyFactory]:
     started: list[ProxyProcess] = []
 
     def start(bootstrap: str | None = None, **settings: object) -> ProxyProcess:
-        proxy = ProxyProcess(bootstrap or broker.bootstrap, settings)
+        proxy = ProxyProcess(bootstrap or broker.bootstrap, {**broker.proxy_settings, **settings})
         started.append(proxy)
         proxy.await_ready()
         return proxy
@@ -212,7 +215,7 @@ def _get_broker(config: pytest.Config) -> Broker:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         say = reporter.write_line if reporter is not None else print
         try:
-            config.stash[BROKER] = climb(os.environ.get("KOH_TEST_BROKER"), say, RUNGS)
+            config.stash[BROKER] = climb(os.environ.get("KOH_TEST_BROKER"), say)
         except RungUnavailable as error:
             pytest.exit(f"test broker: {error}", returncode=3)
     return config.stash[BROKER]

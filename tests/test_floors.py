@@ -28,7 +28,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Bytes and JSON meet in an endpoint, nowhere else.
 STRANGERS = {("kafka", "wire")}
-# `server.py` is our subclass of uvicorn's server and protocol.
+# `server/` is our subclass of uvicorn's server and protocol.
 LIBRARY_ROOMS = {
     "aiokafka": {"kafka"},
     "starlette": {"api", "app"},

@@ -18,6 +18,7 @@ from proxy.api.limits import header
 from proxy.config import Settings
 
 _PAIR = re.compile(r'(?:^|;)\s*(\w+)=(?:"([^"]*)"|([^;,"]*))')
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]{1,255}")
 
 
@@ -38,7 +39,8 @@ def base_uri(scope: Scope, settings: Settings) -> str:
             scheme = forwarded["proto"]
         if _HOST.fullmatch(forwarded.get("host", "")):
             host = forwarded["host"]
-        prefix = forwarded.get("prefix", prefix).rstrip("/")
+        if _PREFIX.fullmatch(forwarded.get("prefix", "").rstrip("/")):
+            prefix = forwarded.get("prefix", prefix).rstrip("/")
     return f"{scheme}://{host}{prefix}"
 
 
@@ -47,6 +49,8 @@ def _own_host(scope: Scope) -> str:
     if _HOST.fullmatch(host):
         return host
     address, port = scope.get("server") or ("localhost", None)
+    if ":" in address:
+        address = f"[{address}]"
     return f"{address}:{port}" if port is not None else address
 
 

@@ -4,6 +4,7 @@ What a request finds: the rooms that the composition root has made, on the state
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -20,7 +21,10 @@ from proxy.observe.metrics import Metrics
 
 @dataclass(slots=True)
 class Context:
-    """One for the process. `draining` is set by the first signal; new long work is refused then."""
+    """
+    One for the process. The first signal sets `withdrawn`: not ready, but everything is served.
+    `draining` comes `drain_delay_ms` later: new long work is refused.
+    """
 
     settings: Settings
     cluster: Cluster
@@ -30,7 +34,22 @@ class Context:
     instances: Instances
     budget: Budget
     metrics: Metrics
+    withdrawn: bool = False
     draining: bool = False
+    end_by: float | None = None
+
+    def drain(self, end_by: float) -> None:
+        """Take nothing new, and let what waits for records answer with what it has."""
+        self.draining = True
+        self.end_by = end_by
+        self.instances.hurry()
+        self.reader.hurry()
+
+    def left_s(self) -> float:
+        """How long stopping may go on; `end_by` is in terms of `time.monotonic`."""
+        if self.end_by is None:
+            return self.settings.shutdown_timeout_ms / 1000
+        return max(0.0, self.end_by - time.monotonic())
 
 
 def context_of(scope: Scope) -> Context:

@@ -51,7 +51,7 @@ async def live(call: Call) -> None:
 
 async def ready(call: Call) -> None:
     """GET /ready, GET /status/ready. Raises Overloaded, BrokersUnreachable: both 503."""
-    if call.context.draining:
+    if call.context.withdrawn:
         raise Overloaded("The service is going down.")
     await call.context.cluster.brokers(timeout_s=READY_TIMEOUT_S)
     await call.answer(b'{"status":"ready"}', APPLICATION_JSON)

@@ -14,6 +14,8 @@ from proxy.errors import ApiError, Overloaded
 # What is reserved at a time for a body that does not say its length.
 STEP_BYTES = 64 * 1024
 
+_CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
+
 
 class ClientGone(Exception):
     """
@@ -117,6 +119,19 @@ def joined_header(scope: Scope, name: bytes) -> str | None:
     """
     fields = [value for key, value in scope["headers"] if key == name]
     return b", ".join(fields).decode("latin-1") if fields else None
+
+
+def check_codings(scope: Scope) -> None:
+    """
+    Refuse a body that is compressed, by either of the two fields that may say so.
+
+    Raises: ApiError 415
+    """
+    for name, value in scope["headers"]:
+        accepted = _CODINGS.get(name)
+        if accepted is not None and value.strip().lower() != accepted:
+            given = f"{name.decode().title()} {value[:100].decode('latin-1')!a}"
+            raise ApiError(415, f"{given}: not supported here. Accepted is: {accepted.decode()}")
 
 
 def _too_large(limit_bytes: int) -> ApiError:

@@ -4,11 +4,14 @@ The route table, and the way from a path to an endpoint.
 Routing looks at the path as it was sent, percent-encoded: a group named `a/b` is `a%2Fb` there, and
 stays one segment. A trailing slash is accepted everywhere. Order of refusal: no route 404, wrong
 method 405, then the endpoint's own.
+
+HEAD is GET without the body, which the server leaves out; but not of records, which it would wait
+for, and a fetch use up. OPTIONS is answered with the methods that there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -17,6 +20,7 @@ from starlette.responses import Response
 from proxy.api import health
 from proxy.api.endpoint import Call, Endpoint
 from proxy.api.openapi import docs_file, docs_page, openapi_json
+from proxy.api.responses import respond
 from proxy.api.v2 import consumers, records, topics
 from proxy.api.v2.produce import produce
 from proxy.errors import ApiError
@@ -25,7 +29,7 @@ from proxy.errors import ApiError
 class MethodNotAllowed(ApiError):
     """405 with the methods that the path has."""
 
-    def __init__(self, methods: tuple[str, ...]) -> None:
+    def __init__(self, methods: Iterable[str]) -> None:
         self.allowed_methods = ", ".join(methods)
         super().__init__(405, f"Method not allowed. Allowed here: {self.allowed_methods}")
 
@@ -95,6 +99,12 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     INSTANCE + "/positions/end": {"POST": consumers.seek_to_end},
 }
 
+# Where GET does more than show: HEAD is no method of these.
+WITHOUT_HEAD = {
+    INSTANCE + "/records",
+    "/topics/{topic}/partitions/{partition}/records",
+}
+
 # Not part of the interface: the files of the page at /docs.
 UNDOCUMENTED = {"/docs/{file}"}
 
@@ -122,7 +132,7 @@ def find_endpoint(method: str, raw_path: str) -> Found:
             continue
         endpoint = methods.get(method)
         if endpoint is None:
-            raise MethodNotAllowed(tuple(methods))
+            raise MethodNotAllowed(methods)
         return Found(endpoint, template, names)
     raise ApiError(404, "No such route. GET /openapi.json lists those that there are.")
 
@@ -144,7 +154,22 @@ def _match(parts: list[str], segments: list[str]) -> dict[str, str] | None:
     return names
 
 
+def _complete(template: str, methods: dict[str, Endpoint]) -> dict[str, Endpoint]:
+    complete = dict(methods)
+    if "GET" in methods and template not in WITHOUT_HEAD:
+        complete["HEAD"] = methods["GET"]
+    allow = ((b"allow", ", ".join([*complete, "OPTIONS"]).encode()),)
+
+    async def options(call: Call) -> None:
+        await respond(call.scope, call.send, 204, headers=allow)
+
+    complete["OPTIONS"] = options
+    return complete
+
+
 _BY_LENGTH: dict[int, list[tuple[str, list[str], dict[str, Endpoint]]]] = {}
 for _template, _methods in ROUTES.items():
     _parts = split_path(_template)
-    _BY_LENGTH.setdefault(len(_parts), []).append((_template, _parts, _methods))
+    _BY_LENGTH.setdefault(len(_parts), []).append(
+        (_template, _parts, _complete(_template, _methods))
+    )

@@ -124,6 +124,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Positive, Meta(description="Longest path and query of a request; beyond it 414.")
     ] = 16 * KIB
 
+    # Apache's RequestReadTimeout is 20 to 40 s, Kestrel's for headers 30 s.
+    receive_timeout_ms: Annotated[
+        Positive,
+        Meta(
+            description="How long a client may take to send the head of a request, and, beyond what"
+            " 240 bytes a second need, its body; then 408. An answer of which a client takes"
+            " nothing for so long is given up."
+        ),
+    ] = 30_000
+
     # Stopping
     drain_delay_ms: Annotated[
         NotNegative,
@@ -283,17 +293,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " have, Java clients included.",
         ),
     ] = ("range", "roundrobin")
-
-
-# A group of the documentation begins at the field named here and ends where the next begins.
-GROUPS = {
-    "bootstrap_servers": "Kafka brokers",
-    "host": "HTTP",
-    "max_body_bytes": "Limits",
-    "drain_delay_ms": "Stopping",
-    "access_log": "Logs",
-    "ssl_cafile": "TLS to brokers",
-    "sasl_mechanism": "SASL to brokers",
-    "acks": "Produce",
-    "consumer_instance_timeout_ms": "Consumer instances",
-}

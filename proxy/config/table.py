@@ -13,7 +13,20 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 import msgspec
 
 from proxy.config.secret import Secret
-from proxy.config.settings import GROUPS, MIB, Settings
+from proxy.config.settings import MIB, Settings
+
+# A group of the documentation begins at the field named here and ends where the next begins.
+GROUPS = {
+    "bootstrap_servers": "Kafka brokers",
+    "host": "HTTP",
+    "max_body_bytes": "Limits",
+    "drain_delay_ms": "Stopping",
+    "access_log": "Logs",
+    "ssl_cafile": "TLS to brokers",
+    "sasl_mechanism": "SASL to brokers",
+    "acks": "Produce",
+    "consumer_instance_timeout_ms": "Consumer instances",
+}
 
 ENVIRONMENT_PREFIX = "KOH_"
 # Not a setting, but said in the same ways: where the YAML file is.

@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from proxy.dev.embedded import HOST
 from proxy.dev.failure import DevFailure
-from proxy.dev.ports import pick_port
+from proxy.dev.ports import is_free, pick_port
 
 
 @contextlib.contextmanager
@@ -40,10 +41,22 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def recall_port(folder: Path) -> int:
-    """The broker's port: that of last time, for native clients to find it again, or a new one."""
+    """
+    The broker's port: that of last time, for native clients to find it again, or a new one.
+
+    Raises: DevFailure when another process has taken it
+    """
     remembered = folder / "broker-port"
+    port = None
     with contextlib.suppress(OSError, ValueError):
-        return int(remembered.read_text())
-    port = pick_port()
+        port = int(remembered.read_text())
+    if port is not None and not is_free(HOST, port):
+        raise DevFailure(
+            f"port {port} of the embedded broker is already in use; end what uses it, or remove "
+            f"{remembered} for another"
+        )
+    if port is not None:
+        return port
+    port = pick_port(HOST)
     remembered.write_text(f"{port}\n")
     return port

@@ -21,6 +21,9 @@ from proxy.dev.failure import DevFailure
 from proxy.dev.ports import is_free
 
 HOST = "127.0.0.1"
+# What the proxy must keep to on it. Its groups stall for 10 s and hand out empty assignments once a
+# member offers more than one assignor, native clients' groups too.
+PROXY_SETTINGS = {"partition_assignment_strategy": "range"}
 # The platforms that the wheel is built for. Source: the files of noida-db 0.2.3 on PyPI.
 BUILDS = {("Linux", "x86_64"), ("Darwin", "arm64")}
 
@@ -62,7 +65,8 @@ def read_version(binary: Path) -> str:
             [binary, "version"], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DevFailure(f"the embedded broker does not run here: {binary}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it hangs"
+        raise DevFailure(f"the embedded broker does not run here: {binary}: {reason}") from error
     if done.returncode != 0 or not done.stdout.strip():
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise DevFailure(f"the embedded broker does not run here: {binary}: {reason}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from proxy.config.table import SETTINGS
 from proxy.dev.child import Child
 from proxy.dev.data_dir import held, recall_port
-from proxy.dev.embedded import EmbeddedBroker, find_binary
+from proxy.dev.embedded import PROXY_SETTINGS, EmbeddedBroker, find_binary
 from proxy.dev.failure import DevFailure
 from proxy.dev.ports import is_free, pick_port
 from proxy.dev.tour import TOPIC, take_tour
@@ -43,7 +43,8 @@ def run_dev(host: str, port: int, data_dir: Path, settings_overrides: Mapping[st
     0 stopped as asked, 1 a part of it failed later, 2 it could not start; 1 and 2 with one line on
     stderr. `settings_overrides` are further settings of the proxy, by name.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for asked in ASKED_TO_STOP:  # SIGINT too: a shell's background job starts with it ignored
+        signal.signal(asked, signal.default_int_handler)
     try:
         port = port or pick_port()
         find_binary()
@@ -77,7 +78,8 @@ def _running_broker(data_dir: Path) -> Iterator[EmbeddedBroker]:
 def _running_proxy(
     host: str, port: int, broker: EmbeddedBroker, overrides: Mapping[str, object]
 ) -> Iterator[Child]:
-    settings = {**overrides, "host": host, "port": port, "bootstrap_servers": broker.bootstrap}
+    settings = {**PROXY_SETTINGS, **overrides}
+    settings |= {"host": host, "port": port, "bootstrap_servers": broker.bootstrap}
     # What the environment and a file said is in the overrides; said twice, it could be refused.
     env = {name: value for name, value in os.environ.items() if not name.startswith("KOH_")}
     env |= {

@@ -80,11 +80,31 @@ NEWER_CODES: tuple[tuple[int, str, bool], ...] = (
     (127, "VOTER_NOT_FOUND", False),
     (128, "INVALID_REGULAR_EXPRESSION", False),
     (129, "REBOOTSTRAP_REQUIRED", False),
+    (130, "STREAMS_INVALID_TOPOLOGY", False),
+    (131, "STREAMS_INVALID_TOPOLOGY_EPOCH", False),
+    (132, "STREAMS_TOPOLOGY_FENCED", False),
+    (133, "SHARE_SESSION_LIMIT_REACHED", True),
+    (134, "GROUP_DELETION_FAILED", False),
+    (135, "STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED", False),
+    (136, "CONTROLLER_ID_NOT_REGISTERED", False),
 )
+
+# Codes that aiokafka knows by a name that is not Kafka's: nobody would find it in a manual.
+RENAMED_CODES = {
+    -1: "UNKNOWN_SERVER_ERROR",
+    0: "NONE",
+    6: "NOT_LEADER_OR_FOLLOWER",
+    10: "MESSAGE_TOO_LARGE",
+    13: "NETWORK_EXCEPTION",
+    17: "INVALID_TOPIC_EXCEPTION",
+    39: "INVALID_REPLICA_ASSIGNMENT",
+}
 
 
 def fill_error_table() -> None:
-    """Teach aiokafka the codes it lacks; a code that it knows by now is left to it."""
+    """Teach aiokafka the codes it lacks, and Kafka's names; one that it knows is left to it."""
+    for code, name in RENAMED_CODES.items():
+        kafka.kafka_errors[code].message = name
     for code, name, retriable in NEWER_CODES:
         if code not in kafka.kafka_errors:
             attributes = {"errno": code, "message": name, "description": name}

@@ -29,17 +29,22 @@ async def within(
     it is logged.
     """
     task = asyncio.get_running_loop().create_task(work)
-    _running.add(task)
-    task.add_done_callback(_running.discard)
     try:
         await asyncio.wait([task], timeout=timeout_s)
     except asyncio.CancelledError:
-        task.add_done_callback(_log_failure)
+        let_run(task)
         raise
     if task.done():
         return task.result()
-    task.add_done_callback(_log_failure)
+    let_run(task)
     raise late()
+
+
+def let_run(task: asyncio.Task[Any]) -> None:
+    """Wait for a task no more, and let it come to its end; that it failed is logged."""
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    task.add_done_callback(_log_failure)
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

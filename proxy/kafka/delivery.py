@@ -10,9 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from proxy.errors import NotWritten, OutcomeUnknown
 from proxy.model import OutgoingRecord, Produced
+
+
+class Carrier(Protocol):
+    """
+    What a parcel is given to; `trouble` is why nothing leaves it just now.
+    """
+
+    trouble: Exception | None
+
+    def recall(self, parcel: Parcel) -> None:
+        """Take the parcel's records back if they have surely not been sent yet."""
 
 
 class Parcel:
@@ -20,9 +32,10 @@ class Parcel:
     The records of one request for one partition; `places` says where each stood in the request.
     """
 
-    __slots__ = ("delivery", "partition", "places", "records", "taken")
+    __slots__ = ("carrier", "delivery", "partition", "places", "records", "taken")
 
     def __init__(self, delivery: Delivery, partition: int) -> None:
+        self.carrier: Carrier | None = None
         self.delivery = delivery
         self.partition = partition
         self.records: list[OutgoingRecord] = []
@@ -30,16 +43,36 @@ class Parcel:
         # How many of them have left the lane, from the first on.
         self.taken = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it is left to be sent."""
+        return self.taken >= len(self.places)
+
+    def take_rest(self) -> list[int]:
+        """Take out what has not left; the places of that. The others' places stay."""
+        rest = self.places[self.taken :]
+        del self.places[self.taken :]
+        # Not needed again, and they are most of the memory.
+        self.records = []
+        return rest
+
+    def remove(self, index: int) -> int:
+        """Take one record out; its place."""
+        del self.records[index]
+        return self.places.pop(index)
+
 
 class Delivery:
     """
     Shared by the parcels of a request. `answered` is done when every record's outcome may be told.
+
+    deadline: of the loop's clock
     """
 
     __slots__ = ("_on_settled", "_timer", "_unsettled", "answered", "outcomes", "parcels")
 
     def __init__(
-        self, records: int, timeout_s: float, on_settled: Callable[[], None] | None = None
+        self, records: int, deadline: float, on_settled: Callable[[], None] | None = None
     ) -> None:
         loop = asyncio.get_running_loop()
         self.outcomes: list[Produced | None] = [None] * records
@@ -47,7 +80,7 @@ class Delivery:
         self.parcels: list[Parcel] = []
         self._unsettled = records
         self._on_settled = on_settled
-        self._timer = loop.call_later(timeout_s, self.expire)
+        self._timer = loop.call_at(deadline, self.expire)
 
     def written(self, places: Sequence[int], partition: int, base_offset: int | None) -> None:
         """
@@ -67,6 +100,10 @@ class Delivery:
                 self.outcomes[place] = Produced(partition, None, failure)
         self._settle(len(places))
 
+    def told(self) -> list[Produced]:
+        """What became of each record, once it is answered."""
+        return self.outcomes  # type: ignore[return-value] # none is None then
+
     def _settle(self, records: int) -> None:
         self._unsettled -= records
         if self._unsettled > 0:
@@ -79,27 +116,25 @@ class Delivery:
 
     def expire(self) -> None:
         """
-        The deadline, or the end of a lane: what is still in a lane is withdrawn, what has left it
-        has an unknown outcome.
+        The deadline: what has surely not left is withdrawn, the rest has an unknown outcome.
         """
         late = OutcomeUnknown("The deadline passed; whether the record was written is unknown.")
+        withdrawn = 0
         for parcel in self.parcels:
-            for place in parcel.places[: parcel.taken]:
+            if parcel.carrier is not None:
+                parcel.carrier.recall(parcel)
+            withdrawn += self._withdraw(parcel)
+            for place in parcel.places:
                 if self.outcomes[place] is None:
                     self.outcomes[place] = Produced(parcel.partition, None, late)
-        withdrawn = self._withdraw()
         if not self.answered.done():
             self.answered.set_result(None)
         self._settle(withdrawn)
 
-    def _withdraw(self) -> int:
-        """Take what is still in a lane out of it; how many records that were."""
-        failure = NotWritten("The deadline passed before the record could be sent.")
-        withdrawn = 0
-        for parcel in self.parcels:
-            waiting = parcel.places[parcel.taken :]
-            parcel.taken = len(parcel.records)
-            withdrawn += len(waiting)
-            for place in waiting:
-                self.outcomes[place] = Produced(parcel.partition, None, failure)
-        return withdrawn
+    def _withdraw(self, parcel: Parcel) -> int:
+        trouble = None if parcel.carrier is None else parcel.carrier.trouble
+        failure = trouble or NotWritten("The deadline passed before the record could be sent.")
+        rest = parcel.take_rest()
+        for place in rest:
+            self.outcomes[place] = Produced(parcel.partition, None, failure)
+        return len(rest)

@@ -2,10 +2,12 @@
 A consumer instance: one aiokafka consumer, one pump, one queue, and the HTTP requests that wait on
 them.
 
-Rule 1: only the pump awaits `getmany`, and nobody cancels it; requests wait on the queue.
+Rule 1: only the pump reads from aiokafka, and nobody cancels that; requests wait on the queue.
 Rule 2: at most one fetch at a time, from its first look at the queue until its answer is written
 (`turn`).
 Rule 3: where a partition begins is decided here and not by aiokafka: see `positions.py`.
+Rule 4: a member has a queue of its own. One that is still leaving cannot touch what its successor
+reads.
 """
 
 from __future__ import annotations
@@ -13,17 +15,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from proxy.errors import IllegalState, OutcomeUnknown, UnknownInstance
 from proxy.kafka.consumer_options import ConsumerOptions, FetchLimits, KafkaAccess
 from proxy.kafka.deadline import within
 from proxy.kafka.member import Member
-from proxy.kafka.offsets import EARLIEST, LATEST, list_offsets
+from proxy.kafka.offsets import EARLIEST, LATEST
 from proxy.kafka.record_queue import OnUndecodable, RecordQueue, Render, Selection
+from proxy.kafka.seek_targets import offsets_at_limit, offsets_at_times
 from proxy.model import CommittedOffset, TopicPartition
 
 log = logging.getLogger(__name__)
+
+EXCLUSIVE = "Subscription to topics, partitions and pattern are mutually exclusive."
+# A fetch that need not wait for records still waits so long for its auto commit.
+AUTO_COMMIT_S = 1.0
 
 
 class ConsumerInstance:
@@ -39,7 +47,8 @@ class ConsumerInstance:
         self.last_used = time.monotonic()
         self.requests = 0
         self._access = access
-        self._queue = RecordQueue(access.settings.consumer_prefetch_bytes)
+        self._timeout_s = access.settings.request_timeout_ms / 1000
+        self._queue = self._new_queue()
         self._member: Member | None = None
         self._changing = asyncio.Lock()
         self._starting = asyncio.Lock()
@@ -53,37 +62,36 @@ class ConsumerInstance:
         Join the group for these topics, or for those whose whole name a pattern matches; replaces
         what was there.
 
-        Waits for the group as long as the settings allow; joining then goes on behind.
-        Raises: IllegalState after `assign`; KafkaFailure, for example GROUP_AUTHORIZATION_FAILED
+        Waits as long as the settings allow; joining then goes on behind.
+        Raises: IllegalState after `assign`; KafkaFailure, such as GROUP_AUTHORIZATION_FAILED
         """
         async with self._changing:
             member = await self._started()
             if member.assigned_by_hand:
-                raise IllegalState(
-                    "Subscription to topics, partitions and pattern are mutually exclusive."
-                )
+                raise IllegalState(EXCLUSIVE)
             await member.subscribe(topics, pattern)
 
     async def unsubscribe(self) -> None:
-        """Leave the group, or give up the assigned partitions."""
+        """Leave the group, or give up the assigned partitions. Raises OutcomeUnknown."""
         async with self._changing:
-            await self._stop_member()
+            await self._ended(commit=False)
 
     async def assign(self, partitions: tuple[TopicPartition, ...]) -> None:
         """
-        Read these partitions, without the group's help; replaces what was assigned.
+        Read these partitions, without the group's help, in place of those before; or none at all.
 
         Raises: IllegalState after `subscribe`; UnknownTopic; UnknownPartition
         """
         for topic, partition in partitions:
             (await self._access.topics.get(topic)).check_partition(partition)
         async with self._changing:
-            member = await self._started()
-            if member.subscribed:
-                raise IllegalState(
-                    "Subscription to topics, partitions and pattern are mutually exclusive."
-                )
-            await member.assign(partitions)
+            if self._member is not None and self._member.subscribed:
+                raise IllegalState(EXCLUSIVE)
+            if partitions:
+                await (await self._started()).assign(partitions)
+            else:
+                await self._ended(commit=False)
+        self._check_open()
 
     def subscription(self) -> list[str]:
         """The topics subscribed to, sorted."""
@@ -106,36 +114,37 @@ class ConsumerInstance:
         Raises: IllegalState; UndecodableRecord; UnknownInstance when it ends meanwhile;
         KafkaFailure
         """
+        self._check_open()
         member = self._member
         if member is None or not (member.subscribed or member.assigned_by_hand):
             raise IllegalState(
                 "Consumer is not subscribed to any topics or assigned any partitions."
             )
+        deadline = time.monotonic() + limits.timeout_s
         if self.options.auto_commit:
-            await self._commit_delivered(member)
+            await self._commit_delivered(member, max(AUTO_COMMIT_S, limits.timeout_s))
         wanted_bytes = limits.max_bytes if limits.min_bytes < 0 else limits.min_bytes
-        self._queue.budget_bytes = max(
+        budget_bytes = max(
             self._access.settings.consumer_prefetch_bytes, min(wanted_bytes, limits.max_bytes)
         )
-        deadline = time.monotonic() + limits.timeout_s
         while True:
             self._check_open()
+            queue = self._queue
+            queue.want(wanted_bytes, budget_bytes)
             left_s = 0.0 if self._hurried else deadline - time.monotonic()
-            if self._is_enough(wanted_bytes) or left_s <= 0:
-                selection = self._queue.select(
+            if left_s <= 0 or queue.is_enough():
+                selection = queue.select(
                     render, on_undecodable, limits.max_bytes, limits.max_records
                 )
-                if selection.parts or left_s <= 0:
-                    failure = self._queue.failure()
-                    if failure is not None and not selection.parts:
+                if not selection.parts:
+                    failure = queue.tell()
+                    if failure is not None:
                         raise failure
+                if selection.parts or left_s <= 0:
                     return selection
                 # All that was there is left out (`invalid=skip`): go on behind it.
-                self._queue.confirm(selection)
-                failure = self._queue.failure()
-                if failure is not None:
-                    raise failure
-            await self._queue.changed(left_s)
+                queue.confirm(selection)
+            await queue.changed(left_s)
 
     def confirm(self, selection: Selection) -> None:
         """The answer was written to the end: its records are delivered."""
@@ -145,14 +154,6 @@ class ConsumerInstance:
         """From now on a fetch does not wait."""
         self._hurried = True
         self._queue.wake_fetch()
-
-    def _is_enough(self, wanted_bytes: int) -> bool:
-        ready = self._queue.ready_bytes()
-        if ready >= wanted_bytes and any(b.records for b in self._queue.buffers.values()):
-            return True
-        return self._queue.failure() is not None or (
-            self._queue.is_full() and any(b.records for b in self._queue.buffers.values())
-        )
 
     # Committing -------------------------------------------------------------------------------
 
@@ -166,16 +167,15 @@ class ConsumerInstance:
         """
         if offsets is None:
             if self._member is not None:
-                await self._member.commit(
-                    {at: (end, "") for at, end in self._queue.delivered.items()}
-                )
+                with self._unless_ended():
+                    await self._member.commits.store_delivered(self._timeout_s, again=True)
             return
         for offset in offsets:
             (await self._access.topics.get(offset.topic)).check_partition(offset.partition)
         member = await self._started()
-        await member.commit(
-            {TopicPartition(o.topic, o.partition): (o.offset, o.metadata) for o in offsets}
-        )
+        wanted = {TopicPartition(o.topic, o.partition): (o.offset, o.metadata) for o in offsets}
+        with self._unless_ended():
+            await member.commits.store(wanted, self._timeout_s)
 
     async def committed(
         self, partitions: tuple[TopicPartition, ...] | None
@@ -185,12 +185,13 @@ class ConsumerInstance:
         if not wanted:
             return []
         member = await self._started()
-        found = await member.committed(wanted)
+        with self._unless_ended():
+            found = await member.commits.stored(wanted, self._timeout_s)
         return [CommittedOffset(at.topic, at.partition, *found.get(at, (-1, ""))) for at in wanted]
 
-    async def _commit_delivered(self, member: Member) -> None:
+    async def _commit_delivered(self, member: Member, timeout_s: float) -> None:
         try:
-            await member.commit_if_new({at: (end, "") for at, end in self._queue.delivered.items()})
+            await member.commits.store_delivered(timeout_s, again=False)
         except Exception as exc:
             log.warning("auto commit of %s/%s failed: %s", self.group, self.name, exc)
 
@@ -205,45 +206,40 @@ class ConsumerInstance:
 
         Raises: IllegalState for a partition that is not assigned; nothing is moved then
         """
-        member = await self._assigned([*offsets, *times])
-        found = dict(offsets)
+        wanted = {*offsets, *times}
+        member = await self._holding(wanted)
         if times:
-            found |= await list_offsets(self._access.cluster, self._access.topics, times)
-            behind = {at: LATEST for at in times if found[at] < 0}
-            if behind:
-                found |= await list_offsets(self._access.cluster, self._access.topics, behind)
-        self._move(member, found)
+            offsets = offsets | await offsets_at_times(self._access, times, member.isolation)
+            member = await self._holding(wanted)
+        self._move(member, offsets)
 
     async def seek_to_limit(
         self, partitions: tuple[TopicPartition, ...], *, beginning: bool
     ) -> None:
         """Read on from the first record that there is, or from the next that will be written."""
-        member = await self._assigned(partitions)
+        member = await self._holding(set(partitions))
         limit = EARLIEST if beginning else LATEST
-        found = await list_offsets(
-            self._access.cluster, self._access.topics, dict.fromkeys(partitions, limit)
-        )
-        self._move(member, found)
+        found = await offsets_at_limit(self._access, partitions, limit, member.isolation)
+        self._move(await self._holding(set(partitions)), found)
 
-    async def _assigned(self, partitions: Iterable[TopicPartition]) -> Member:
+    async def _holding(self, partitions: set[TopicPartition]) -> Member:
+        """The member, when these are its own and no rebalance is going on."""
         member = self._member
         if member is not None:
-            await member.settled()
-        for partition in partitions:
-            if member is None or partition not in self._queue.buffers:
-                raise IllegalState(
-                    f"No current assignment for partition {partition.topic}-{partition.partition}"
-                )
-        if member is None:
+            await member.settled(self._access.settings.rebalance_timeout_ms / 1000)
+        self._check_open()
+        missing = sorted(partitions - self._queue.buffers.keys())
+        if missing:
+            topic, partition = missing[0]
+            raise IllegalState(f"No current assignment for partition {topic}-{partition}")
+        if member is None or member is not self._member:
             raise IllegalState("No partitions are assigned.")
         return member
 
     def _move(self, member: Member, offsets: dict[TopicPartition, int]) -> None:
         for partition, offset in offsets.items():
-            # It may have been taken away while its offset was looked up: then the seek is void.
-            if partition in self._queue.buffers:
-                self._queue.discard(partition)
-                member.seek(partition, offset)
+            self._queue.discard(partition)
+            member.seek(partition, offset)
 
     # Beginning and end ------------------------------------------------------------------------
 
@@ -257,33 +253,47 @@ class ConsumerInstance:
                 await member.start()
                 self._member = member
         if self._closed:
-            await self._stop_member()
+            await self._ended(commit=False)
             raise UnknownInstance
         return self._member
 
-    async def _stop_member(self) -> None:
-        member, self._member = self._member, None
-        if member is not None:
-            await member.stop()
-            self._queue.assign(())
-            self._queue.delivered.clear()
-
     async def close(self, *, commit: bool) -> None:
         """
-        Leave the group and end; `commit` with auto commit stores what was delivered, as Kafka's
-        close does.
-
-        A fetch that waits ends with UnknownInstance.
+        Leave the group and end; `commit` stores what was delivered, where auto commit is on. A
+        fetch that waits ends with UnknownInstance.
         """
         self._closed = True
         self._queue.wake_fetch()
-        if commit and self.options.auto_commit and self._member is not None:
-            await self._commit_delivered(self._member)
+        await self._ended(commit=commit and self.options.auto_commit)
+
+    async def _ended(self, *, commit: bool) -> None:
+        member, self._member = self._member, None
+        if member is None:
+            return
+        queue, self._queue = self._queue, self._new_queue()
+        queue.wake_fetch()
         await within(
-            self._access.settings.request_timeout_ms / 1000,
-            self._stop_member(),
+            self._timeout_s,
+            self._end(member, commit=commit),
             lambda: OutcomeUnknown("The consumer is still leaving its group."),
         )
+
+    async def _end(self, member: Member, *, commit: bool) -> None:
+        if commit:
+            await self._commit_delivered(member, self._timeout_s / 2)
+        await member.stop()
+
+    @contextmanager
+    def _unless_ended(self) -> Iterator[None]:
+        """What fails because the instance was deleted meanwhile fails with UnknownInstance."""
+        try:
+            yield
+        except Exception:
+            self._check_open()
+            raise
+
+    def _new_queue(self) -> RecordQueue:
+        return RecordQueue(self._access.settings.consumer_prefetch_bytes)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -2,44 +2,57 @@
 Group commit: one lane per partition gathers the records of all waiting requests into one batch.
 
 Rule 1: a lane has one batch on its way at a time, so records keep the order in which they came.
-Rule 2: a batch is never larger than its topic takes. One that the broker refuses for a record's
-sake is sent again in halves, so that only the record at fault fails.
-Rule 3: a lane ends when it has nothing left; the next request makes another.
+Rule 2: a batch is never larger than its topic takes. Of one that the broker refuses for a record's
+sake only the record at fault fails; the others go again, in smaller batches where the broker does
+not say which it is.
+Rule 3: what has surely not been written returns to the head of its lane and goes again until its
+deadline. What may have been written is aiokafka's to repeat, and is told as unknown.
+Rule 4: a lane ends when it has nothing left; the next request makes another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiokafka.errors as kafka
 
-from proxy.errors import KafkaFailure, NotWritten, OutcomeUnknown, UnknownTopic
+from proxy.errors import (
+    BrokersUnreachable,
+    KafkaFailure,
+    OutcomeUnknown,
+    UnknownPartition,
+    UnknownTopic,
+)
+from proxy.kafka.attempts import Batch, is_nothing_written
 from proxy.kafka.broker_errors import failure_of
 from proxy.kafka.delivery import Parcel
-from proxy.kafka.producers import Generation, Producers
+from proxy.kafka.flight import Flight, Share
+from proxy.kafka.producers import Generation, Producers, Withdrawn
 from proxy.kafka.topics import Topics
-from proxy.model import TopicPartition
+from proxy.model import OutgoingRecord, TopicPartition
 
 log = logging.getLogger(__name__)
 
-# The broker looks at records before it looks at their numbers: MESSAGE_TOO_LARGE,
-# RECORD_LIST_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD. Source: kafka, UnifiedLog.append.
+# MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD: one record is enough
+# to have the whole batch refused.
 REFUSED_FOR_A_RECORD = {10, 18, 32, 87}
+# OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, UNKNOWN_PRODUCER_ID: nothing is wrong with
+# the records, another producer can send them.
+REFUSED_FOR_THE_PRODUCER = {45, 47, 59}
+
 # aiokafka wants a list, and does not change it.
 NO_HEADERS: list[Any] = []
 # A batch that is not acknowledged after this long: is its topic still there?
 STUCK_AFTER_S = 1.0
-
-
-class Share(NamedTuple):
-    """The part of a batch that came from one parcel: its records `first` to before `stop`."""
-
-    parcel: Parcel
-    first: int
-    stop: int
+# Why nothing leaves while nobody has answered yet.
+AWAY = BrokersUnreachable("The brokers cannot be reached.")
+# Between a refusal and the next attempt; doubled each time up to the second.
+FIRST_PAUSE_S = 0.1
+LAST_PAUSE_S = 1.0
 
 
 class Lanes:
@@ -57,8 +70,7 @@ class Lanes:
         lane = self._lanes.get(where)
         if lane is None:
             lane = self._lanes[where] = Lane(self, where)
-        lane.limit_bytes = limit_bytes
-        lane.queue.append(parcel)
+        lane.put(parcel, limit_bytes)
 
     def ended(self, where: TopicPartition) -> None:
         """Called by a lane that has nothing left."""
@@ -68,151 +80,220 @@ class Lanes:
 class Lane:
     """Runs in a task of its own from the first parcel to the last."""
 
-    __slots__ = ("_lanes", "_task", "_where", "limit_bytes", "queue")
+    __slots__ = (
+        "_flight",
+        "_lanes",
+        "_limit_bytes",
+        "_looking",
+        "_pause_s",
+        "_queue",
+        "_sizes",
+        "_task",
+        "_where",
+        "trouble",
+    )
 
     def __init__(self, lanes: Lanes, where: TopicPartition) -> None:
+        self.trouble: Exception | None = None
         self._lanes = lanes
         self._where = where
-        self.limit_bytes = 0
-        self.queue: deque[Parcel] = deque()
+        self._limit_bytes = 0
+        self._queue: deque[Parcel] = deque()
+        self._flight: Flight | None = None
+        # How many records the next batches may have at most, the next one last; then any number.
+        self._sizes: list[int] = []
+        self._pause_s = FIRST_PAUSE_S
+        self._looking: asyncio.Task[None] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def put(self, parcel: Parcel, limit_bytes: int) -> None:
+        """See `Lanes.put`."""
+        parcel.carrier = self
+        self._limit_bytes = limit_bytes
+        # Those whose deadline has passed go here too: a lane that is stuck must not grow.
+        self._drop_empty()
+        self._queue.append(parcel)
+
+    def recall(self, parcel: Parcel) -> None:
+        """See `Carrier`. All of a batch comes back; those whose time is not up go again."""
+        flight = self._flight
+        if flight is not None and not flight.batch.maybe_written and flight.has(parcel):
+            self._withdraw(flight)
 
     async def _run(self) -> None:
         try:
-            while self.queue:
-                generation = await self._lanes.producers.current()
-                batch = generation.builder(self.limit_bytes)
-                shares = self._fill(batch)
-                if shares:
-                    await self._send(generation, batch, shares)
+            while self._drop_empty():
+                await self._send()
         except Exception:
             # A bug here or in aiokafka: nobody may wait for a lane that is gone.
             log.exception("lane %s-%s failed", *self._where)
-            for parcel in self.queue:
-                parcel.delivery.expire()
+            self._give_up()
         finally:
             self._lanes.ended(self._where)
 
-    def _fill(self, batch: Any) -> list[Share]:
-        shares = []
-        while self.queue:
-            parcel = self.queue[0]
-            first, stop = parcel.taken, len(parcel.records)
-            while parcel.taken < stop and _append(batch, parcel, parcel.taken):
-                parcel.taken += 1
-            if parcel.taken > first:
-                shares.append(Share(parcel, first, parcel.taken))
-            if parcel.taken < stop:
-                break
-            self.queue.popleft()
-        return shares
+    def _drop_empty(self) -> bool:
+        while self._queue and self._queue[0].is_empty:
+            self._queue.popleft()
+        return bool(self._queue)
 
-    async def _send(self, generation: Generation, batch: Any, shares: list[Share]) -> None:
-        try:
-            outcome = await generation.hand_over(batch, self._where)
-        except kafka.KafkaError as exc:
-            self._failed(shares, _not_handed_over(exc, self._where.topic))
-            return
-        stuck = asyncio.get_running_loop().call_later(
-            STUCK_AFTER_S, self._look_after, generation, batch, outcome
-        )
-        try:
-            metadata = await outcome
-        except kafka.KafkaError as exc:
-            await self._refused(generation, shares, exc)
-            return
-        finally:
-            stuck.cancel()
-        # Kafka tells no offset with acks=0 and for a duplicate that it has forgotten.
-        base = None if metadata is None or metadata.offset < 0 else metadata.offset
-        for parcel, first, stop in shares:
-            parcel.delivery.written(parcel.places[first:stop], self._where.partition, base)
-            if base is not None:
-                base += stop - first
-
-    async def _refused(
-        self, generation: Generation, shares: list[Share], exc: kafka.KafkaError
-    ) -> None:
-        failure = failure_of(exc)
-        records = sum(share.stop - share.first for share in shares)
-        if isinstance(failure, KafkaFailure) and failure.code in REFUSED_FOR_A_RECORD:
-            generation.take_back(self._where, records)
-            if records > 1:
-                for half in _halves(shares, records // 2):
-                    await self._send_again(half)
-                return
-        else:
-            self._lanes.producers.retire(generation, exc)
-            if not isinstance(failure, UnknownTopic) and getattr(exc, "retriable", True):
-                failure = OutcomeUnknown(f"Whether the record was written is unknown ({failure}).")
-        self._failed(shares, failure)
-
-    async def _send_again(self, shares: list[Share]) -> None:
+    async def _send(self) -> None:
+        if self.trouble is None:
+            self.trouble = AWAY
         generation = await self._lanes.producers.current()
-        batch = generation.builder(self.limit_bytes)
-        for parcel, first, stop in shares:
-            for index in range(first, stop):
-                _append(batch, parcel, index)
-        await self._send(generation, batch, shares)
+        with generation.in_use():
+            try:
+                await generation.await_leader(self._where)
+            except kafka.KafkaError as exc:
+                await self._pause(generation, exc)
+                return
+            if self.trouble is AWAY:
+                self.trouble = None
+            self._flight = Flight(generation, generation.builder(self._limit_bytes), [])
+            self._fill(self._flight)
+            if self._flight.shares:
+                await self._fly(self._flight)
+            self._flight = None
 
-    def _failed(self, shares: list[Share], failure: Exception) -> None:
-        for parcel, first, stop in shares:
-            parcel.delivery.failed(parcel.places[first:stop], self._where.partition, failure)
+    def _fill(self, flight: Flight) -> None:
+        batch, shares = flight.batch, flight.shares
+        room = self._sizes.pop() if self._sizes else sys.maxsize
+        while self._queue and room > 0:
+            parcel = self._queue[0]
+            first = at = parcel.taken
+            stop = min(len(parcel.places), first + room)
+            while at < stop and _append(batch, parcel.records[at]):
+                at += 1
+            if at > first:
+                shares.append(Share(parcel, first, at))
+                parcel.taken = at
+                room -= at - first
+            if not parcel.is_empty:
+                break
+            self._queue.popleft()
 
-    def _look_after(self, generation: Generation, batch: Any, outcome: asyncio.Future[Any]) -> None:
-        """
-        A batch takes long. With idempotence aiokafka would keep one for a deleted topic for ever.
-        """
-        asyncio.get_running_loop().create_task(
-            self._withdraw_if_topic_gone(generation, batch, outcome)
+    async def _fly(self, flight: Flight) -> None:
+        try:
+            outcome = await flight.generation.hand_over(flight.batch, self._where)
+            stuck = asyncio.get_running_loop().call_later(
+                STUCK_AFTER_S, self._look_after, flight, outcome
+            )
+            try:
+                metadata = await outcome
+            finally:
+                stuck.cancel()
+        except Withdrawn:
+            return
+        except kafka.KafkaError as exc:
+            await self._refused(flight, exc)
+            return
+        # Kafka tells no offset with acks=0 and for a duplicate that it has forgotten.
+        known = metadata is not None and metadata.offset >= 0
+        flight.written(self._where.partition, metadata.offset if known else None)
+        self.trouble, self._pause_s = None, FIRST_PAUSE_S
+
+    async def _refused(self, flight: Flight, exc: kafka.KafkaError) -> None:
+        failure = failure_of(exc)
+        code = exc.errno if isinstance(exc, kafka.BrokerResponseError) else None
+        if flight.batch.maybe_written:
+            self._lanes.producers.retire(flight.generation, exc)
+            unknown = OutcomeUnknown(f"Whether the record was written is unknown ({failure}).")
+            flight.failed(self._where.partition, unknown)
+            return
+        if code in REFUSED_FOR_THE_PRODUCER or not is_nothing_written(exc):
+            # Its numbers are out of step, or it is dead.
+            self._lanes.producers.retire(flight.generation, exc)
+        else:
+            flight.generation.take_back(flight.batch, self._where)
+            if code in REFUSED_FOR_A_RECORD:
+                self._set_apart(flight, failure)
+                return
+            if not getattr(exc, "retriable", False):
+                flight.failed(self._where.partition, failure)
+                return
+        flight.put_back(self._queue, {})
+        await self._pause(flight.generation, exc)
+
+    def _set_apart(self, flight: Flight, failure: Exception) -> None:
+        told = flight.told_failures(failure)
+        records = flight.batch.records
+        if told:
+            flight.put_back(self._queue, told)
+        elif records > 1:
+            self._sizes += [records - records // 2, records // 2]
+            flight.put_back(self._queue, {})
+        else:
+            flight.failed(self._where.partition, failure)
+
+    async def _pause(self, generation: Generation, exc: kafka.KafkaError) -> None:
+        self._flight = None
+        self.trouble = failure_of(exc)
+        if isinstance(exc, kafka.LeaderNotAvailableError):
+            gone = await self._find_gone()
+            if gone is not None:
+                if isinstance(gone, UnknownTopic):
+                    generation.forget(self._where.topic)
+                for parcel in self._queue:
+                    parcel.delivery.failed(parcel.take_rest(), self._where.partition, gone)
+                return
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+
+    async def _find_gone(self) -> Exception | None:
+        """Why nothing can be sent there any more; None where it may be possible again."""
+        try:
+            topic = await self._lanes.topics.refreshed(self._where.topic)
+            topic.check_partition(self._where.partition)
+        except (UnknownTopic, UnknownPartition) as gone:
+            return gone
+        except KafkaFailure as failure:
+            return None if failure.retriable else failure
+        except BrokersUnreachable:
+            return None
+        return None
+
+    def _look_after(self, flight: Flight, outcome: asyncio.Future[Any]) -> None:
+        self._looking = asyncio.get_running_loop().create_task(
+            self._end_if_hopeless(flight, outcome)
         )
 
-    async def _withdraw_if_topic_gone(
-        self, generation: Generation, batch: Any, outcome: asyncio.Future[Any]
-    ) -> None:
+    async def _end_if_hopeless(self, flight: Flight, outcome: asyncio.Future[Any]) -> None:
+        """
+        A batch takes long: aiokafka keeps one without a leader, and repeats one that may have been
+        written, also where the topic has been deleted.
+        """
         while not outcome.done():
-            try:
-                await self._lanes.topics.refreshed(self._where.topic)
-            except UnknownTopic:
-                gone = kafka.UnknownTopicOrPartitionError(self._where.topic)
-                if generation.withdraw(batch, self._where, gone):
-                    return
-            except Exception as exc:
-                del exc
+            if not flight.batch.maybe_written:
+                if not flight.generation.has_leader(self._where):
+                    self._withdraw(flight)
+            else:
+                gone = await self._find_gone()
+                if isinstance(gone, UnknownTopic | UnknownPartition) and (
+                    flight.generation.withdraw(flight.batch, self._where)
+                ):
+                    flight.failed(self._where.partition, gone)
+                    # Its numbers are gone with it.
+                    self._lanes.producers.retire(flight.generation, gone)
             await asyncio.wait([outcome], timeout=STUCK_AFTER_S)
 
+    def _withdraw(self, flight: Flight) -> None:
+        if flight.generation.withdraw(flight.batch, self._where):
+            flight.put_back(self._queue, {})
 
-def _append(batch: Any, parcel: Parcel, index: int) -> bool:
-    record = parcel.records[index]
-    return (
-        batch.append(
-            timestamp=record.timestamp_ms,
-            key=record.key,
-            value=record.value,
-            headers=list(record.headers) if record.headers else NO_HEADERS,
-        )
-        is not None
+    def _give_up(self) -> None:
+        flight, self._flight = self._flight, None
+        partition = self._where.partition
+        if flight is not None:
+            flight.failed(partition, OutcomeUnknown("Whether the record was written is unknown."))
+        lost = KafkaFailure(-1, "UNKNOWN_SERVER_ERROR", retriable=False)
+        for parcel in self._queue:
+            parcel.delivery.failed(parcel.take_rest(), partition, lost)
+
+
+def _append(batch: Batch, record: OutgoingRecord) -> bool:
+    appended = batch.append(
+        timestamp=record.timestamp_ms,
+        key=record.key,
+        value=record.value,
+        headers=list(record.headers) if record.headers else NO_HEADERS,
     )
-
-
-def _halves(shares: list[Share], at: int) -> tuple[list[Share], list[Share]]:
-    """The shares of the first `at` records and those of the rest; both in order."""
-    left: list[Share] = []
-    right: list[Share] = []
-    for parcel, first, stop in shares:
-        middle = min(max(first, first + at), stop)
-        if middle > first:
-            left.append(Share(parcel, first, middle))
-        if stop > middle:
-            right.append(Share(parcel, middle, stop))
-        at -= middle - first
-    return left, right
-
-
-def _not_handed_over(exc: kafka.KafkaError, topic: str) -> Exception:
-    if isinstance(exc, kafka.UnknownTopicOrPartitionError):
-        return UnknownTopic(topic)
-    failure = failure_of(exc)
-    if isinstance(failure, KafkaFailure) and not failure.retriable:
-        return failure
-    return NotWritten(f"The record was not sent: {failure}")
+    return appended is not None

@@ -2,36 +2,40 @@
 An instance's aiokafka consumer: made when it is first needed, a member of the group once it
 subscribes.
 
-What is private to aiokafka and used here and in `positions.py` and `pump.py` is held by
+What is private to aiokafka and used here and in the files around it is held by
 `tests/kafka/test_aiokafka_contract.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine
 from typing import Any
 
-import aiokafka.errors as kafka
-import re2
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as Assigned
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.structs import OffsetAndMetadata
 
-from proxy.errors import IllegalState, OutcomeUnknown
+from proxy.errors import UnknownInstance
 from proxy.kafka.broker_errors import translated
 from proxy.kafka.cluster import ASK_TIMEOUT_S, unreachable
+from proxy.kafka.commits import Commits
 from proxy.kafka.connection import keep_from_creating
 from proxy.kafka.consumer_options import ConsumerOptions, KafkaAccess
+from proxy.kafka.coordinator import make_careful
 from proxy.kafka.deadline import within
+from proxy.kafka.group_offsets import GroupOffsets
 from proxy.kafka.positions import Positions
 from proxy.kafka.pump import Pump
 from proxy.kafka.record_queue import RecordQueue
+from proxy.kafka.topic_pattern import FullMatch
 from proxy.model import TopicPartition
+
+log = logging.getLogger(__name__)
 
 ASSIGNORS = {
     "range": RangePartitionAssignor,
@@ -46,31 +50,9 @@ BACKOFF_S = 0.1
 FETCH_MAX_BYTES = 4 * 1024 * 1024
 PARTITION_FETCH_MAX_BYTES = 1024 * 1024
 
-GROUP_MOVED_ON = (
-    kafka.UnknownMemberIdError,
-    kafka.IllegalGenerationError,
-    kafka.RebalanceInProgressError,
-)
-
-
-class FullMatch:
-    """
-    A pattern that means the whole name, in the place of the compiled pattern that aiokafka would
-    match from the left.
-
-    RE2 takes time linear in the name, so no pattern can block the loop. Source: KIP-848, which
-    chose RE2/J.
-    """
-
-    def __init__(self, pattern: str) -> None:
-        self._fullmatch = re2.compile(pattern).fullmatch
-
-    def match(self, topic: str) -> bool:
-        return self._fullmatch(topic) is not None
-
 
 class Member:
-    """Not for two requests at once: the instance sees to it."""
+    """What it reads is changed by one request at a time: the instance sees to it."""
 
     def __init__(
         self, group: str, options: ConsumerOptions, access: KafkaAccess, queue: RecordQueue
@@ -96,163 +78,151 @@ class Member:
         )
         keep_from_creating(self._consumer._client)
         self._queue = queue
-        self._positions = Positions(self._consumer, options, access, queue)
+        offsets = GroupOffsets(self._consumer)
+        self._positions = Positions(self._consumer, options, access, queue, offsets)
+        self.commits = Commits(offsets, self._positions, queue, self)
         self._pump: Pump | None = None
         self._settings = settings
-        self._last_commit: dict[TopicPartition, tuple[int, str]] = {}
-        self.subscribed = False
+        self._stopping = asyncio.Event()
+        self._asked_for: frozenset[str] | str | None = None
         self.assigned_by_hand = False
 
     async def start(self) -> None:
         """Connect. Raises BrokersUnreachable, or KafkaFailure when the broker refuses us."""
         with translated():
             try:
-                await within(ASK_TIMEOUT_S, self._consumer.start(), unreachable)
+                await within(ASK_TIMEOUT_S, self._start(), unreachable)
             except BaseException:
-                await self._consumer.stop()
+                self._stopping.set()
                 raise
+
+    async def _start(self) -> None:
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        make_careful(self._consumer)
+        if self._stopping.is_set():
+            # It took so long that nobody waits any more.
+            await self.stop()
 
     async def stop(self) -> None:
         """Leave the group and close; when it returns the group has been told."""
-        await self._consumer.stop()
+        self._stopping.set()
         if self._pump is not None:
             await self._pump.stop()
+        await _finish(self._positions.leave())
+        if not await _finish(self._consumer.stop()):
+            # aiokafka gives up where one part fails to close and leaves the others open.
+            await _finish(self._consumer._fetcher.close())
+            await _finish(self._consumer._client.close())
 
     # What it reads ----------------------------------------------------------------------------
+
+    @property
+    def subscribed(self) -> bool:
+        return self._asked_for is not None
+
+    @property
+    def isolation(self) -> int:
+        """For looking up ends: with `read_committed`, where the first open transaction begins."""
+        return self._positions.isolation
 
     async def subscribe(self, topics: tuple[str, ...] | None, pattern: str | None) -> None:
         """
         Join for these topics, or for those that the pattern matches; waits for it, within bounds.
+
+        The same once more changes nothing, as with the Java client.
         """
-        self._positions.assigned.clear()
-        client = self._consumer._client
-        if topics is not None:
-            client.wants_all_topics = False
-            self._consumer.subscribe(topics=list(topics), listener=self._positions)
-        elif pattern is not None:
-            client.wants_all_topics = True
-            self._consumer._subscription.subscribe_pattern(
-                pattern=FullMatch(pattern), listener=self._positions
-            )
-            client.set_topics([])
-        self.subscribed = True
+        wanted = pattern if topics is None else frozenset(topics)
+        if wanted != self._asked_for:
+            self._positions.assigned.clear()
+            self._ask_for(wanted)
+            self._asked_for = wanted
         self._start_pump()
         await self.settled(self._settings.subscribe_timeout_ms / 1000)
+        if self._stopping.is_set():
+            raise UnknownInstance
         failure = self._queue.failure()
         if failure is not None and not self._positions.assigned.is_set():
             raise failure
 
+    def _ask_for(self, wanted: frozenset[str] | str | None) -> None:
+        client, subscription = self._consumer._client, self._consumer._subscription
+        # Without this aiokafka refuses topics after a pattern, and does not join again for a
+        # pattern that matches the same topics as the one before.
+        subscription.unsubscribe()
+        client.wants_all_topics = isinstance(wanted, str)
+        if isinstance(wanted, str):
+            subscription.subscribe_pattern(pattern=FullMatch(wanted), listener=self._positions)
+            client.set_topics([])
+        elif wanted is not None:
+            self._consumer.subscribe(topics=list(wanted), listener=self._positions)
+
     async def assign(self, partitions: tuple[TopicPartition, ...]) -> None:
-        """Read these partitions; each begins as `positions.py` says."""
+        """
+        Read these partitions; what is read already goes on, the others begin as `positions.py`
+        says.
+        """
+        self._positions.set_aside()
         self._consumer.assign([Assigned(*at) for at in partitions])
         self.assigned_by_hand = True
         with translated():
-            await self._positions.begin(list(partitions))
-        self._queue.assign(partitions)
+            await self._positions.take_back(list(partitions), may_keep=True)
         self._start_pump()
 
     def subscription(self) -> list[str]:
         """The topics that it asks the group for, sorted."""
         return sorted(self._consumer.subscription()) if self.subscribed else []
 
-    async def settled(self, timeout_s: float | None = None) -> None:
-        """Until no rebalance is going on, or the timeout; `rebalance_timeout_ms` when None."""
-        if not self.subscribed or self._positions.assigned.is_set():
-            return
-        wait = asyncio.create_task(self._positions.assigned.wait())
-        deadline = time.monotonic() + (
-            self._settings.rebalance_timeout_ms / 1000 if timeout_s is None else timeout_s
-        )
-        while not wait.done() and self._queue.failure() is None and time.monotonic() < deadline:
-            await asyncio.wait([wait], timeout=min(0.1, deadline - time.monotonic()))
-        wait.cancel()
+    async def settled(self, timeout_s: float) -> bool:
+        """
+        Wait until no rebalance is going on, or until none can end: it stops, or was refused.
+
+        Whether it holds its partitions.
+        """
+        if not self.subscribed:
+            return True
+        deadline = time.monotonic() + timeout_s
+        while not self._positions.assigned.is_set():
+            if self._stopping.is_set() or self._queue.failure() is not None:
+                return False
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            # The pump tells of a refusal through the queue, which a fetch listens to: look often.
+            await self._first_of(min(left_s, BACKOFF_S))
+        return True
+
+    async def _first_of(self, timeout_s: float) -> None:
+        waits = [
+            asyncio.ensure_future(event.wait())
+            for event in (self._positions.assigned, self._stopping)
+        ]
+        try:
+            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read an assigned partition on from here."""
         self._positions.seek(partition, offset)
 
     def _start_pump(self) -> None:
-        if self._pump is None:
+        if self._pump is None and not self._stopping.is_set():
             self._pump = Pump(self._consumer, self._positions, self._queue)
 
-    # The group's offsets ----------------------------------------------------------------------
 
-    async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
-        """
-        Store the next offsets to read, with their metadata; the broker has done so when it returns.
-
-        Raises: IllegalState when the group moved on without us; OutcomeUnknown; KafkaFailure
-        """
-        if not offsets:
-            return
-        timeout_s = self._settings.request_timeout_ms / 1000
-        with translated():
-            await within(
-                timeout_s,
-                self._commit(offsets, time.monotonic() + timeout_s),
-                lambda: OutcomeUnknown("Whether the offsets were committed is unknown."),
-            )
-        self._positions.committed(offsets)
-        self._last_commit |= offsets
-
-    async def commit_if_new(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
-        """Store those that differ from what we stored last."""
-        await self.commit(
-            {at: entry for at, entry in offsets.items() if self._last_commit.get(at) != entry}
-        )
-
-    async def _commit(
-        self, offsets: Mapping[TopicPartition, tuple[int, str]], deadline: float
-    ) -> None:
-        coordinator = self._consumer._coordinator
-        stored = {Assigned(*at): OffsetAndMetadata(*entry) for at, entry in offsets.items()}
-        while True:
-            await coordinator.ensure_coordinator_known()
-            try:
-                await coordinator._do_commit_offsets(None, stored)
-            except GROUP_MOVED_ON as exc:
-                # It does so at each rebalance. What is ours again afterwards may still be
-                # committed.
-                await asyncio.sleep(BACKOFF_S)
-                await self.settled(deadline - time.monotonic())
-                mine = self.subscribed and all(at in self._queue.buffers for at in offsets)
-                if not mine or time.monotonic() > deadline:
-                    raise IllegalState(
-                        "The group has rebalanced and the partitions may belong to another member."
-                    ) from exc
-            except kafka.KafkaError as exc:
-                if not exc.retriable or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(BACKOFF_S)
-            else:
-                return
-
-    async def committed(
-        self, partitions: tuple[TopicPartition, ...]
-    ) -> dict[TopicPartition, tuple[int, str]]:
-        """The group's stored offsets and metadata; partitions without one are left out."""
-        timeout_s = self._settings.request_timeout_ms / 1000
-        with translated():
-            return await within(
-                timeout_s,
-                self._committed(partitions, time.monotonic() + timeout_s),
-                unreachable,
-            )
-
-    async def _committed(
-        self, partitions: tuple[TopicPartition, ...], deadline: float
-    ) -> dict[TopicPartition, tuple[int, str]]:
-        coordinator = self._consumer._coordinator
-        while True:
-            await coordinator.ensure_coordinator_known()
-            try:
-                stored = await coordinator._do_fetch_commit_offsets(partitions)
-            except kafka.KafkaError as exc:
-                if not exc.retriable or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(BACKOFF_S)
-            else:
-                return {
-                    TopicPartition(*at): (entry.offset, entry.metadata or "")
-                    for at, entry in stored.items()
-                }
+async def _finish(closing: Coroutine[Any, Any, Any]) -> bool:
+    """
+    Whether it ended well. In a task of its own: aiokafka cancels what it closes, and when that goes
+    wrong the caller is the one that looks cancelled.
+    """
+    task = asyncio.create_task(closing)
+    await asyncio.wait([task])
+    if task.cancelled() or task.exception() is not None:
+        log.info("closing a consumer: %r", "cancelled" if task.cancelled() else task.exception())
+        return False
+    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
@@ -51,7 +52,7 @@ class OAuthTokens(AbstractTokenProvider):
             if time.monotonic() >= self._renew_at:
                 try:
                     await asyncio.to_thread(self._renew)
-                except (OSError, ValueError, msgspec.MsgspecError) as exc:
+                except (OSError, ValueError, HTTPException, msgspec.MsgspecError) as exc:
                     raise AuthenticationFailedError(f"No OAuth token: {exc}") from exc
             return self._token
 
@@ -78,7 +79,7 @@ class OAuthTokens(AbstractTokenProvider):
             {"Authorization": "Basic " + base64.b64encode(credentials.encode()).decode()},
         )
         with urlopen(request, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 - see above
-            grant = msgspec.json.decode(answer.read(), type=_Grant)
+            grant = msgspec.json.decode(answer.read(), type=_Grant, strict=False)
         life_s = ASSUMED_LIFE_S if grant.expires_in is None else grant.expires_in
         self._token = grant.access_token
         self._renew_at = time.monotonic() + life_s * REFRESH_AFTER

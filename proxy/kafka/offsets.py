@@ -6,6 +6,7 @@ leaders.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -13,7 +14,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from proxy.errors import BrokersUnreachable, KafkaFailure
 from proxy.kafka.broker_errors import failure_for_code
-from proxy.kafka.cluster import Cluster
+from proxy.kafka.cluster import ASK_TIMEOUT_S, Cluster
 from proxy.kafka.topics import LEADER_NOT_AVAILABLE, Topics
 from proxy.model import TopicPartition
 
@@ -43,12 +44,13 @@ async def list_offsets(
     """
     found: dict[TopicPartition, int] = {}
     missing = dict(wanted)
+    deadline = time.monotonic() + ASK_TIMEOUT_S
     for attempt in range(ATTEMPTS):
         try:
             found |= await _ask_leaders(cluster, topics, missing, isolation, stale=attempt > 0)
         except (KafkaFailure, BrokersUnreachable) as failure:
             retriable = isinstance(failure, BrokersUnreachable) or failure.retriable
-            if not retriable or attempt == ATTEMPTS - 1:
+            if not retriable or attempt == ATTEMPTS - 1 or time.monotonic() > deadline:
                 raise
         missing = {partition: at for partition, at in wanted.items() if partition not in found}
         if not missing:

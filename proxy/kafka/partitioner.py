@@ -18,6 +18,7 @@ MASK = 0xFFFFFFFF
 
 # Above this a key is hashed each time: the cache would hold on to too many bytes.
 CACHED_KEY_BYTES = 256
+PIECE_WORDS = 4096
 
 
 def partition_for_key(key: bytes, partitions: int) -> int:
@@ -31,9 +32,11 @@ def murmur2(key: bytes) -> int:
     length = len(key)
     words = length // 4
     h = SEED ^ length
-    for k in unpack_from(f"<{words}I", key):
-        k = (k * M) & MASK
-        h = ((h * M) & MASK) ^ (((k ^ (k >> 24)) * M) & MASK)
+    # In pieces: as Python's integers a long key's words take ten times its size.
+    for first in range(0, words, PIECE_WORDS):
+        for k in unpack_from(f"<{min(PIECE_WORDS, words - first)}I", key, 4 * first):
+            k = (k * M) & MASK
+            h = ((h * M) & MASK) ^ (((k ^ (k >> 24)) * M) & MASK)
     tail = key[words * 4 :]
     if tail:
         h = ((h ^ int.from_bytes(tail, "little")) * M) & MASK

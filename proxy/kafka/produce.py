@@ -23,6 +23,12 @@ INVALID_RECORD = 87
 
 # Hashing a key from this size on takes over a millisecond: that is done beside the loop (rule 7).
 LONG_KEY_BYTES = 16 * 1024
+# What the first record of a batch has around its key and value, headers aside, is less than this:
+# 61 bytes for the batch, and attributes, timestamp, offset and four lengths.
+MAX_OVERHEAD_BYTES = 100
+
+# An empty batch, which tells the size of a record that would be its first.
+_ruler = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 0)
 
 
 class Produce:
@@ -30,15 +36,49 @@ class Produce:
 
     def __init__(self, lanes: Lanes, settings: Settings) -> None:
         self._lanes = lanes
-        self._timeout_s = settings.produce_timeout_ms / 1000
+        self._topics = lanes.topics
         self._max_batch_bytes = settings.max_batch_bytes
         self._compressed = settings.compression_type != "none"
         self._turn = count()
+
+    async def find_topic(
+        self, name: str, records: Sequence[OutgoingRecord], deadline: float
+    ) -> KnownTopic:
+        """
+        The topic to send the records to, asked for anew when it seems to lack one of their
+        partitions: it may have got more.
+
+        Raises: as `Topics.get`
+        """
+        known = self._topics.remembered(name)
+        if known is None:
+            known = await self._topics.get(name, to_produce=True, deadline=deadline)
+        last, has_long_keys = -1, False
+        for record in records:
+            if record.partition is not None:
+                last = max(last, record.partition)
+            elif record.key is not None and len(record.key) > LONG_KEY_BYTES:
+                has_long_keys = True
+        if last >= known.partitions:
+            known = await self._topics.refreshed(name, deadline=deadline)
+        if has_long_keys:
+            await self._hash_long_keys(records, known)
+        return known
+
+    async def _hash_long_keys(self, records: Sequence[OutgoingRecord], topic: KnownTopic) -> None:
+        limit = self._record_limit(topic)
+        for record in records:
+            key = record.key
+            # One that is refused needs no partition.
+            if record.partition is None and key is not None and LONG_KEY_BYTES < len(key) <= limit:
+                digest = await asyncio.to_thread(murmur2, key)
+                record.partition = (digest & 0x7FFFFFFF) % topic.partitions
 
     def send(
         self,
         topic: KnownTopic,
         records: Sequence[OutgoingRecord],
+        deadline: float,
         on_settled: Callable[[], None] | None = None,
     ) -> Delivery:
         """
@@ -47,9 +87,8 @@ class Produce:
 
         A record that its topic cannot take, or whose partition is not there, fails alone.
         """
-        delivery = Delivery(len(records), self._timeout_s, on_settled)
-        limit = topic.max_message_bytes
-        batch_limit = self._max_batch_bytes if limit is None else min(self._max_batch_bytes, limit)
+        delivery = Delivery(len(records), deadline, on_settled)
+        record_limit = self._record_limit(topic)
         partitions = topic.partitions
         keyless = self._next_partition(topic)
         parcels: dict[int, Parcel] = {}
@@ -58,12 +97,16 @@ class Produce:
             partition = record.partition
             if partition is None:
                 key = record.key
-                partition = keyless if key is None else partition_for_key(key, partitions)
+                if key is None:
+                    partition = keyless
+                elif len(key) <= LONG_KEY_BYTES:
+                    partition = partition_for_key(key, partitions)
             elif partition >= partitions:
                 refused.append((place, None, UnknownPartition(topic.name, partition)))
                 continue
-            failure = self._refusal(topic, record, limit)
-            if failure is not None:
+            failure = self._refusal(topic, record, record_limit)
+            if failure is not None or partition is None:
+                failure = failure or _too_large(topic, len(record.key or b""), record_limit)
                 refused.append((place, partition, failure))
                 continue
             parcel = parcels.get(partition)
@@ -72,6 +115,7 @@ class Produce:
             parcel.records.append(record)
             parcel.places.append(place)
         delivery.parcels.extend(parcels.values())
+        batch_limit = min(self._max_batch_bytes, topic.max_message_bytes or self._max_batch_bytes)
         for partition, parcel in parcels.items():
             self._lanes.put(TopicPartition(topic.name, partition), parcel, batch_limit)
         for place, at, failure in refused:
@@ -87,9 +131,15 @@ class Produce:
                 return partition
         return turn % topic.partitions
 
-    def _refusal(
-        self, topic: KnownTopic, record: OutgoingRecord, limit: int | None
-    ) -> Exception | None:
+    def _record_limit(self, topic: KnownTopic) -> int:
+        """Bytes that a record may have, alone in a batch and before compression."""
+        limit = topic.max_message_bytes
+        if limit is not None and not self._compressed:
+            return limit
+        # The broker looks at what compression leaves, which nobody knows before.
+        return max(self._max_batch_bytes, limit or 0)
+
+    def _refusal(self, topic: KnownTopic, record: OutgoingRecord, limit: int) -> Exception | None:
         """What the broker would refuse, so that it need not refuse a batch in which others are."""
         if topic.compacted and record.key is None:
             return KafkaFailure(
@@ -98,28 +148,17 @@ class Produce:
                 retriable=False,
                 message=f"Topic '{topic.name}' is compacted and takes no record without a key.",
             )
-        if limit is None or self._compressed:
-            return None
         size = len(record.key or b"") + len(record.value or b"")
         # Nearly every record is far below the limit: look closely only at those that are not.
-        if 2 * size > limit or record.headers:
-            size = DefaultRecordBatchBuilder.estimate_size_in_bytes(
-                record.key, record.value, list(record.headers)
-            )
+        if size + MAX_OVERHEAD_BYTES > limit or record.headers:
+            headers = list(record.headers)
+            size = _ruler.size() + _ruler.size_in_bytes(0, 0, record.key, record.value, headers)
             if size > limit:
-                return RecordTooLarge(
-                    f"The record is {size} bytes with its overhead;"
-                    f" topic '{topic.name}' takes {limit}."
-                )
+                return _too_large(topic, size, limit)
         return None
 
 
-async def hash_long_keys(records: Sequence[OutgoingRecord], partitions: int) -> None:
-    """
-    Give records with very long keys their partition, hashed in a thread; the others stay as they
-    are.
-    """
-    for record in records:
-        if record.partition is None and record.key is not None and len(record.key) > LONG_KEY_BYTES:
-            digest = await asyncio.to_thread(murmur2, record.key)
-            record.partition = (digest & 0x7FFFFFFF) % partitions
+def _too_large(topic: KnownTopic, size: int, limit: int) -> RecordTooLarge:
+    return RecordTooLarge(
+        f"The record is {size} bytes with its overhead; topic '{topic.name}' takes {limit}."
+    )

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiokafka.errors as kafka
 from aiokafka import AIOKafkaProducer
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from proxy.config import Settings
+from proxy.kafka.attempts import AttemptingSender, Batch, Numbers
 from proxy.kafka.connection import Connection, keep_from_creating
 from proxy.model import TopicPartition
 
@@ -29,6 +31,8 @@ FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 3.0
 # A batch that a retired producer still has after this long is given up with it.
 RETIREMENT_S = 120.0
+# Brokers that have told nothing of a partition for so long are as good as away.
+METADATA_TIMEOUT_S = 10.0
 
 # Brokers that cannot number batches, or do not let us: the producer does without.
 WITHOUT_IDEMPOTENCE = (
@@ -38,66 +42,117 @@ WITHOUT_IDEMPOTENCE = (
 )
 
 
+class Withdrawn(Exception):
+    """The outcome of a batch that was taken out of its producer before it left."""
+
+
+class _Unfinished(set[Any]):
+    # aiokafka removes a batch that has failed while it waited to be repeated twice, and dies of it.
+    remove = set.discard
+
+
 class Generation:
-    """A producer and the batches it has. Lives until it is retired and has ended them."""
+    """A producer and its users. Lives until it is retired and the last of them has left."""
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
         self._accumulator = producer._message_accumulator
-        self._pending = 0
-        self._idle = asyncio.Event()
+        self._accumulator._pending_batches = _Unfinished()
+        self._users = 0
+        self._unused = asyncio.Event()
         self.retired = False
 
-    def builder(self, limit_bytes: int) -> Any:
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keeps the producer from being closed. Enter it before anything else is waited for."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                self._unused.set()
+
+    def builder(self, limit_bytes: int) -> Batch:
         """
         An empty batch that takes no further record once it would be larger than `limit_bytes`.
         """
-        return BatchBuilder(limit_bytes, self._accumulator._compression_type)
+        return Batch(limit_bytes, self._accumulator._compression_type)
 
-    async def hand_over(self, batch: Any, where: TopicPartition) -> asyncio.Future[Any]:
+    async def await_leader(self, where: TopicPartition) -> None:
         """
-        Queue a batch; the future is its outcome: aiokafka's metadata of it, None with acks=0.
+        Ask for the leader of a partition unless it is known.
+
+        Raises: LeaderNotAvailableError, when the partition has none or is unknown;
+        KafkaTimeoutError, when nobody answers
+        """
+        client = self._producer.client
+        # Twice: the first answer may be to a request that was made before this topic was added.
+        for _ in range(2):
+            if self.has_leader(where):
+                return
+            client.add_topic(where.topic)
+            update = client.force_metadata_update()
+            if not (await asyncio.wait([update], timeout=METADATA_TIMEOUT_S))[0]:
+                raise kafka.KafkaTimeoutError
+        if not self.has_leader(where):
+            raise kafka.LeaderNotAvailableError
+
+    def has_leader(self, where: TopicPartition) -> bool:
+        """Whether it knows whom to send to."""
+        leader = self._producer.client.cluster.leader_for_partition(where)
+        return leader is not None and leader != -1
+
+    def forget(self, topic: str) -> None:
+        """Ask no more about a topic that is gone; aiokafka would for ever."""
+        self._producer.client._topics.discard(topic)
+
+    async def hand_over(self, batch: Batch, where: TopicPartition) -> asyncio.Future[Any]:
+        """
+        Queue a batch for a partition whose leader is known; the future is its outcome: aiokafka's
+        metadata of it, None with acks=0.
 
         Raises: aiokafka's exceptions, when the batch was not queued
         """
-        outcome = await self._producer.send_batch(batch, where.topic, partition=where.partition)
-        self._pending += 1
-        outcome.add_done_callback(self._ended)
-        return outcome  # type: ignore[no-any-return]
+        outcome: asyncio.Future[Any] = await self._producer.send_batch(
+            batch, where.topic, partition=where.partition
+        )
+        return outcome
 
-    def withdraw(self, batch: Any, where: TopicPartition, reason: Exception) -> bool:
-        """Fail a batch that is queued and not with a broker just now; False when there is none."""
-        for queued in self._accumulator._batches.get(where, ()):
+    def withdraw(self, batch: Batch, where: TopicPartition) -> bool:
+        """Take back a batch that is queued and not with a broker just now; False if it is not."""
+        queue = self._accumulator._batches.get(where, ())
+        for queued in queue:
             if queued._builder is batch:
-                self._accumulator._batches[where].remove(queued)
-                if not self._accumulator._batches[where]:
+                queue.remove(queued)
+                if not queue:
                     del self._accumulator._batches[where]
-                queued.failure(reason)
+                queued.failure(Withdrawn())
+                _retrieve(queued)
                 return True
         return False
 
-    def take_back(self, where: TopicPartition, records: int) -> None:
-        """
-        Give these numbers to the next batch, as the broker refused the last one before it looked at
-        them.
-        """
+    def take_back(self, batch: Batch, where: TopicPartition) -> None:
+        """Give its numbers to the next batch, as the broker did not write this one."""
         numbers = self._producer._txn_manager
-        if numbers is not None:
-            numbers.increment_sequence_number(where, -records)
+        if numbers is not None and batch.numbered:
+            numbers.increment_sequence_number(where, -batch.records)
 
     async def close(self) -> None:
-        """Wait for the batches that were handed over, then close; what is stuck is given up."""
-        if self._pending > 0:
+        """Wait for those who use it, then close; what is stuck is given up."""
+        if self._users > 0:
             try:
-                await asyncio.wait_for(self._idle.wait(), RETIREMENT_S)
+                await asyncio.wait_for(self._unused.wait(), RETIREMENT_S)
             except TimeoutError:
-                self._accumulator.fail_all(kafka.KafkaTimeoutError("producer given up"))
-        await self._producer.stop()
+                self.give_up(kafka.KafkaTimeoutError("producer given up"))
+        await _stop(self._producer)
 
-    def _ended(self, outcome: asyncio.Future[Any]) -> None:
-        self._pending -= 1
-        if self._pending == 0 and self.retired:
-            self._idle.set()
+    def give_up(self, reason: BaseException) -> None:
+        """Fail every batch that it has."""
+        self._accumulator.fail_all(reason)
+        for queue in self._accumulator._batches.values():
+            for queued in queue:
+                _retrieve(queued)
 
 
 class Producers:
@@ -159,14 +214,16 @@ class Producers:
             try:
                 await producer.start()
             except BaseException as exc:
-                await producer.stop()
-                if not isinstance(exc, kafka.KafkaError | OSError | TimeoutError):
+                await _stop(producer)
+                if not isinstance(exc, Exception):
                     raise
                 if self._idempotent and isinstance(exc, WITHOUT_IDEMPOTENCE):
                     log.warning("the broker refuses idempotence, producing without: %r", exc)
                     self._idempotent = False
                     continue
-                log.warning("no producer yet, trying again: %s", exc)
+                known = isinstance(exc, kafka.KafkaError | OSError | TimeoutError)
+                # Whatever it was: without another attempt nobody could produce any more.
+                log.warning("no producer yet, trying again: %r", exc, exc_info=not known)
             else:
                 self._adopt(producer)
                 return
@@ -182,6 +239,9 @@ class Producers:
             compression_type=None if compression == "none" else compression,
         )
         keep_from_creating(producer.client)
+        producer._sender.__class__ = AttemptingSender
+        if self._idempotent:
+            producer._txn_manager.__class__ = Numbers
         return producer
 
     def _adopt(self, producer: Any) -> None:
@@ -189,9 +249,24 @@ class Producers:
 
         def died(task: asyncio.Task[Any]) -> None:
             # aiokafka goes on taking records after this and fails each of them, for ever (#1133).
-            if not task.cancelled():
-                self.retire(generation, task.exception() or RuntimeError("the sender ended"))
+            if not task.cancelled() and not generation.retired:
+                reason = task.exception() or RuntimeError("the sender ended")
+                generation.give_up(reason)
+                self.retire(generation, reason)
 
         producer._sender.sender_task.add_done_callback(died)
         self._current = generation
         self._available.set()
+
+
+async def _stop(producer: Any) -> None:
+    try:
+        await producer.stop()
+    except Exception:
+        log.exception("a producer did not close")
+
+
+def _retrieve(batch: Any) -> None:
+    # An exception that nobody looks at would be logged with its traceback.
+    if batch._drain_waiter.done():
+        batch._drain_waiter.exception()

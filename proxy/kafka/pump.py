@@ -1,10 +1,12 @@
 """
-House rule 1: `getmany` is awaited here and nowhere else, and nobody cancels it.
+House rule 1: aiokafka is read here and nowhere else, and never cancelled.
 
 Rule 1: it takes what there is room for, so that a slow reader slows the broker down and not this
 process.
-Rule 2: records that come for a buffer other than the one that was there when they were asked for,
-after a rebalance or a seek, are put back by seeking to the first of them.
+Rule 2: `getmany` is asked for one partition at a time, and never to wait. One that raises loses
+what it took of other partitions; one that waits cannot be told that there is room now, or that the
+consumer ends. What is waited for is a future of our own: aiokafka resolves it when it has records,
+the queue when it has room.
 Rule 3: a partition that cannot be read fails alone.
 """
 
@@ -13,26 +15,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import aiokafka.errors as kafka
-from aiokafka import TopicPartition as Assigned
 
-from proxy.errors import KafkaFailure
 from proxy.kafka.broker_errors import failure_of
+from proxy.kafka.damage import read_leniently
+from proxy.kafka.join_errors import failure_of_joining
 from proxy.kafka.positions import Positions
-from proxy.kafka.record_queue import Buffer, RecordQueue
-from proxy.model import StoredRecord, TopicPartition
+from proxy.kafka.record_queue import RecordQueue
+from proxy.model import TopicPartition
 
 log = logging.getLogger(__name__)
 
 # Records decoded in one go: about a millisecond of the loop.
 RECORDS_AT_ONCE = 500
-# How long to wait for records when all partitions have room, and when some are left out until they
-# have.
-WAIT_MS = 10_000
-CROWDED_WAIT_MS = 200
+# The longest wait, should nothing wake it.
+WAIT_S = 10.0
 # How often to look for a topic that is subscribed to and not there, or for more topics that match a
 # pattern.
 MISSING_LOOK_S = 1.0
@@ -47,120 +46,115 @@ class Pump:
         self._consumer = consumer
         self._positions = positions
         self._queue = queue
-        self._stopping = False
+        self._woken: asyncio.Future[None] | None = None
         self._looked_at = time.monotonic()
+        self._last_trouble = ""
+        queue.wake_pump = self._wake
         self.task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Call it after the consumer has stopped, which ends a `getmany` that waits."""
-        self._stopping = True
-        self._queue.wake_pump()
-        await asyncio.wait([self.task], timeout=1.0)
-        # Its consumer is gone: a wait for an assignment that will never come may be cancelled.
+        """It waits for nothing of aiokafka's but in `_cannot_read`, so it may be cancelled."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
     async def _run(self) -> None:
-        while not self._stopping:
-            there = dict(self._queue.buffers)
-            room = self._queue.with_room()
-            if there and not room:
-                await self._queue.wait_for_room()
-                continue
-            crowded = len(room) < len(there)
-            asked = [Assigned(*at) for at in room] if crowded else []
-            watch_s = self._look_for_topics()
-            wait_ms = CROWDED_WAIT_MS if crowded else min(WAIT_MS, int(1000 * watch_s))
+        while True:
             try:
-                batches = await self._consumer.getmany(
-                    *asked, timeout_ms=wait_ms, max_records=RECORDS_AT_ONCE
-                )
+                self._check_alive()
             except kafka.ConsumerStoppedError:
                 return
             except Exception as exc:
-                await self._cannot_read(exc, list(there))
+                failure = failure_of_joining(exc)
+                if failure is not None:
+                    self._queue.fail(failure)
+                await self._back_off(exc)
                 continue
-            self._take(batches, there)
+            try:
+                took = await self._take_what_is_there()
+            except Exception as exc:
+                await self._back_off(exc)
+            else:
+                if not took:
+                    await self._wait()
 
-    def _take(
-        self,
-        batches: Mapping[TopicPartition, list[StoredRecord]],
-        there: Mapping[TopicPartition, Buffer],
-    ) -> None:
-        for assigned, records in batches.items():
-            at = TopicPartition(*assigned)
-            buffer = self._queue.buffers.get(at)
-            if buffer is not None and buffer is there.get(at):
-                self._queue.put(at, records)
-                self._positions.read_to(at, records[-1].offset + 1)
-            elif assigned in self._consumer.assignment():
-                self._consumer.seek(assigned, records[0].offset)
+    def _check_alive(self) -> None:
+        """Raises what ended, or now keeps, aiokafka from being in its group or reading."""
+        self._consumer._coordinator.check_errors()
+        reading = self._consumer._fetcher._fetch_task
+        if reading.done():
+            reading.result()
+            raise kafka.ConsumerStoppedError
+
+    async def _take_what_is_there(self) -> bool:
+        """
+        Whether there was anything. Nothing is awaited between the last look and `_wait`, so no
+        wake-up is lost.
+        """
+        if self._consumer._subscription.reassignment_in_progress:
+            return False
+        took = False
+        room = self._queue.with_room()
+        for at in [at for at in self._consumer._fetcher._records if at in room]:
+            took = True
+            try:
+                batches = await self._consumer.getmany(
+                    at, timeout_ms=0, max_records=RECORDS_AT_ONCE
+                )
+            except Exception as exc:
+                await self._cannot_read(exc, TopicPartition(*at))
+            else:
+                for records in batches.values():
+                    self._queue.put(at, records)
+                    self._positions.read_to(at, records[-1].offset + 1)
+            # Decoding blocks the loop: let others have their turn, then look whether it is ours.
+            await asyncio.sleep(0)
+            room = self._queue.with_room()
+            if at not in self._queue.buffers:
+                break
+        return took
+
+    async def _wait(self) -> None:
+        self._woken = self._consumer._fetcher._create_fetch_waiter()
+        await asyncio.wait([self._woken], timeout=self._look_for_topics())
+        if self._woken.done():
+            # What it may raise, `_check_alive` raises again.
+            self._woken.exception()
+        else:
+            self._woken.cancel()
 
     def _look_for_topics(self) -> float:
-        """Ask for metadata when a topic may have appeared; how soon to ask again, in seconds."""
+        """Ask for metadata when a topic may have appeared; how soon to look again, in seconds."""
         client = self._consumer._client
         if client.wants_all_topics:
             every_s = PATTERN_LOOK_S
-        elif any(
-            client.cluster.partitions_for_topic(topic) is None
-            for topic in self._consumer.subscription()
-        ):
+        elif any(client.cluster.partitions_for_topic(topic) is None for topic in client._topics):
             every_s = MISSING_LOOK_S
         else:
-            return WAIT_MS / 1000
+            return WAIT_S
         if time.monotonic() - self._looked_at >= every_s:
             self._looked_at = time.monotonic()
             client.force_metadata_update()
         return every_s
 
-    async def _cannot_read(self, exc: Exception, partitions: list[TopicPartition]) -> None:
-        try:
-            if isinstance(exc, kafka.NoOffsetForPartitionError):
-                await self._positions.begin_uncommitted(TopicPartition(*exc.args[0]))
-            elif isinstance(exc, kafka.OffsetOutOfRangeError):
-                for assigned, offset in exc.args[0].items():
-                    await self._positions.recover(TopicPartition(*assigned), offset)
-            elif isinstance(exc, kafka.TopicAuthorizationFailedError):
-                for at in partitions:
-                    if at.topic == exc.args[0]:
-                        self._queue.fail(failure_of(exc), at)
-            elif isinstance(exc, kafka.GroupAuthorizationFailedError):
-                self._queue.fail(failure_of(exc))
-                await asyncio.sleep(BACKOFF_S)
-            elif isinstance(exc, kafka.KafkaError) and not isinstance(
-                exc, kafka.CorruptRecordException
-            ):
-                log.warning("consumer cannot read: %s", exc)
-                if self._consumer._coordinator._coordination_task.done():
-                    self._queue.fail(failure_of(exc))
-                await asyncio.sleep(BACKOFF_S)
-            else:
-                await self._find_damaged(partitions)
-        except Exception as failure:
-            log.warning("consumer cannot go on yet: %s", failure)
-            await asyncio.sleep(BACKOFF_S)
+    async def _cannot_read(self, exc: Exception, at: TopicPartition) -> None:
+        if isinstance(exc, kafka.NoOffsetForPartitionError):
+            await self._positions.begin_uncommitted(at)
+        elif isinstance(exc, kafka.OffsetOutOfRangeError):
+            await self._positions.recover(at, exc.args[0][at])
+        elif isinstance(exc, kafka.TopicAuthorizationFailedError):
+            self._queue.fail(failure_of(exc), at, passing=True)
+        elif isinstance(exc, kafka.CorruptRecordException | ValueError):
+            await read_leniently(self._consumer, self._positions, self._queue, at)
+        else:
+            raise exc
 
-    async def _find_damaged(self, partitions: list[TopicPartition]) -> None:
-        """
-        aiokafka does not say which partition it could not decode: try each alone, one record at a
-        time, so that what stands before the damage comes out.
-        """
-        for at in partitions:
-            there = dict(self._queue.buffers)
-            try:
-                batches = await self._consumer.getmany(Assigned(*at), timeout_ms=0, max_records=1)
-            except Exception as exc:
-                offset = await self._consumer.position(Assigned(*at))
-                log.error("damaged record batch in %s-%s at %s: %r", *at, offset, exc)
-                self._queue.fail(
-                    KafkaFailure(
-                        2,
-                        "CORRUPT_MESSAGE",
-                        retriable=False,
-                        message=f"CORRUPT_MESSAGE: the record batch of {at.topic}-{at.partition}"
-                        f" at offset {offset} or after cannot be decoded; seek behind it.",
-                    ),
-                    at,
-                )
-            else:
-                self._take(batches, there)
+    async def _back_off(self, exc: Exception) -> None:
+        # It is tried again several times a second: said once is enough.
+        if repr(exc) != self._last_trouble:
+            self._last_trouble = repr(exc)
+            log.warning("consumer cannot go on, trying again: %r", exc)
+        await asyncio.sleep(BACKOFF_S)

@@ -3,18 +3,19 @@ The records of one consumer instance between Kafka and its HTTP client.
 
 Rule 1: a record leaves the queue when its answer has been written (`confirm`), not when it was read
 (rule 2 of the house).
-Rule 2: a partition that is taken away or sought in takes its records with it; an answer that was
-being written then confirms nothing.
-Rule 3: the pump fills up to a budget of bytes; each partition has an equal part of it, so a full
-one does not starve others.
+Rule 2: a partition that is taken away or sought in takes its buffer with it; an answer that was
+being written then confirms nothing here. One that stays through a rebalance keeps its buffer.
+Rule 3: the pump fills up to a budget of bytes; each partition has an equal part of it, or as much
+as a fetch waits for, so a full one does not starve others.
+Rule 4: the partition that was served goes to the end of `buffers`: the others are served first next
+time.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from proxy.errors import UndecodableRecord
 from proxy.model import StoredRecord, TopicPartition
@@ -30,16 +31,22 @@ OnUndecodable = Callable[[StoredRecord, UndecodableRecord], bytes | None]
 
 class Buffer:
     """
-    What one partition has ready. `failure` is why it cannot be read on; it is told by the next
-    fetch.
+    What one partition has ready. `failure` is why it cannot be read on; fetches tell it.
+
+    `delivered` is the next offset after the last record that was delivered, `committed` the last
+    one that we stored; None where there is none.
     """
 
-    __slots__ = ("failure", "held_bytes", "records")
+    __slots__ = ("committed", "delivered", "failure", "held_bytes", "lost", "passing", "records")
 
-    def __init__(self) -> None:
+    def __init__(self, delivered: int | None = None, committed: int | None = None) -> None:
         self.records: deque[StoredRecord] = deque()
         self.held_bytes = 0
         self.failure: Exception | None = None
+        self.passing = False
+        self.lost = False
+        self.delivered = delivered
+        self.committed = committed
 
 
 class Selection:
@@ -57,80 +64,110 @@ class RecordQueue:
     """Filled by the pump, read by one fetch at a time."""
 
     def __init__(self, budget_bytes: int) -> None:
-        self.budget_bytes = budget_bytes
         self.buffers: dict[TopicPartition, Buffer] = {}
-        # The next offset after the last record that was delivered, for commits.
-        self.delivered: dict[TopicPartition, int] = {}
+        # The pump puts its own way to be woken here.
+        self.wake_pump: Callable[[], None] = _nobody
+        self._budget_bytes = budget_bytes
+        self._wanted_bytes = 0
+        # Taken away before what was delivered of them was committed.
+        self._lost: set[TopicPartition] = set()
         self._broken: Exception | None = None
-        self._turn = 0
         self._changed = asyncio.Event()
-        self._wanted = asyncio.Event()
 
     # Partitions come and go -------------------------------------------------------------------
 
-    def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """These, and only these, are ours from now on, with nothing in them yet."""
-        self.buffers = {partition: Buffer() for partition in partitions}
-        self.delivered = {at: end for at, end in self.delivered.items() if at in self.buffers}
+    def assign(
+        self,
+        partitions: Iterable[TopicPartition],
+        kept: Mapping[TopicPartition, Buffer] | None = None,
+    ) -> None:
+        """These, and only these, are ours from now on; empty but for the buffers that are kept."""
+        known = kept or {}
+        self.buffers = {at: known.get(at) or Buffer() for at in partitions}
         self._broken = None
+        self._changed.set()
         self.wake_pump()
 
     def discard(self, partition: TopicPartition) -> None:
         """Forget what is ready of a partition, as it is read from elsewhere now."""
-        if partition in self.buffers:
-            self.buffers[partition] = Buffer()
+        before = self.buffers.get(partition)
+        if before is not None:
+            self.buffers[partition] = Buffer(before.delivered, before.committed)
             self.wake_pump()
 
-    def first_ready(self) -> dict[TopicPartition, int]:
-        """The offset of the first record that is ready, of each partition that has one."""
-        return {at: b.records[0].offset for at, b in self.buffers.items() if b.records}
+    def delivered(self, *, unless_committed: bool = False) -> dict[TopicPartition, int]:
+        """What a commit would store: the next offset after the last one delivered."""
+        return {
+            at: buffer.delivered
+            for at, buffer in self.buffers.items()
+            if buffer.delivered is not None
+            and not (unless_committed and buffer.delivered == buffer.committed)
+        }
+
+    def lose(self, partition: TopicPartition, buffer: Buffer) -> None:
+        """A partition went away, or must begin anew, with what was ready of it."""
+        buffer.lost = True
+        if buffer.delivered != buffer.committed:
+            self._lost.add(partition)
+
+    def forget_lost(self) -> list[TopicPartition]:
+        """The partitions of which records were delivered that no commit of ours can cover now."""
+        lost, self._lost = self._lost, set()
+        return sorted(lost)
 
     # The pump's side --------------------------------------------------------------------------
 
-    def with_room(self) -> list[TopicPartition]:
+    def want(self, wanted_bytes: int, budget_bytes: int) -> None:
+        """A fetch waits for so many bytes of keys and values; more than the budget is in vain."""
+        self._wanted_bytes = min(wanted_bytes, budget_bytes)
+        if budget_bytes != self._budget_bytes:
+            self._budget_bytes = budget_bytes
+            self.wake_pump()
+
+    def with_room(self) -> set[TopicPartition]:
         """The partitions that should be filled; none when the budget is used up."""
-        if (
-            not self.buffers
-            or sum(b.held_bytes for b in self.buffers.values()) >= self.budget_bytes
-        ):
-            return []
-        share = self.budget_bytes // len(self.buffers)
-        return [
+        held_bytes = sum(buffer.held_bytes for buffer in self.buffers.values())
+        if not self.buffers or held_bytes >= self._budget_bytes:
+            return set()
+        share = max(self._budget_bytes // len(self.buffers), self._wanted_bytes)
+        return {
             partition
             for partition, buffer in self.buffers.items()
             if buffer.failure is None and buffer.held_bytes <= share
-        ]
+        }
 
-    def put(self, partition: TopicPartition, records: Iterable[StoredRecord]) -> None:
-        """More records of a partition, in order. Dropped when it is not ours any more."""
-        buffer = self.buffers.get(partition)
-        if buffer is None:
-            return
-        before = len(buffer.records)
+    def put(self, partition: TopicPartition, records: Sequence[StoredRecord]) -> None:
+        """More records of a partition that is ours, in order."""
+        buffer = self.buffers[partition]
         buffer.records.extend(records)
-        for record in islice(buffer.records, before, None):
-            buffer.held_bytes += _held_bytes(record)
+        buffer.held_bytes += sum(map(_held_bytes, records))
         self._changed.set()
 
-    def fail(self, failure: Exception, partition: TopicPartition | None = None) -> None:
+    def fail(
+        self,
+        failure: Exception,
+        partition: TopicPartition | None = None,
+        *,
+        passing: bool = False,
+    ) -> None:
         """
         A partition cannot be read on until it is sought in, or none until they are assigned anew.
+
+        One that is `passing` is tried again once a fetch has told of it.
         """
         if partition is None:
             self._broken = failure
         elif partition in self.buffers:
             self.buffers[partition].failure = failure
+            self.buffers[partition].passing = passing
         self._changed.set()
 
-    async def wait_for_room(self) -> None:
-        """Until a fetch or an assignment has made room."""
-        self._wanted.clear()
-        if not self.with_room():
-            await self._wanted.wait()
-
-    def wake_pump(self) -> None:
-        """Something changed that the pump waits for."""
-        self._wanted.set()
+    def try_again(self, partition: TopicPartition) -> None:
+        """What stood in the way of reading a partition may be gone."""
+        buffer = self.buffers.get(partition)
+        if buffer is not None and buffer.failure is not None:
+            buffer.failure = None
+            self.wake_pump()
 
     # The fetch's side -------------------------------------------------------------------------
 
@@ -139,23 +176,32 @@ class RecordQueue:
         self._changed.set()
 
     async def changed(self, timeout_s: float) -> None:
-        """Until something new is ready, at most so long."""
+        """
+        Until something new is ready, at most so long.
+
+        No wake-up is lost: nothing is awaited between the caller's look at the queue and `clear`.
+        """
         self._changed.clear()
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+            # Not `wait_for`, which in Python 3.11 may swallow the cancellation of its caller.
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
         except TimeoutError:
             return
 
-    def ready_bytes(self) -> int:
-        """Bytes of keys and values that are ready, as `fetch.min.bytes` counts them."""
-        return sum(
-            buffer.held_bytes - RECORD_OVERHEAD_BYTES * len(buffer.records)
-            for buffer in self.buffers.values()
+    def is_enough(self) -> bool:
+        """Whether a fetch need not wait: what it wants is there, or no more can come."""
+        held_bytes = records = 0
+        for buffer in self.buffers.values():
+            held_bytes += buffer.held_bytes
+            records += len(buffer.records)
+        if records == 0:
+            return self.failure() is not None
+        # Any record is a byte or more to Kafka, which counts its head too.
+        ready_bytes = held_bytes - RECORD_OVERHEAD_BYTES * records
+        return max(ready_bytes, 1) >= self._wanted_bytes or (
+            not self.with_room() or self.failure() is not None
         )
-
-    def is_full(self) -> bool:
-        """Whether waiting longer could bring no more."""
-        return not self.with_room()
 
     def failure(self) -> Exception | None:
         """Why there is nothing more to read, or why a partition without records has none."""
@@ -166,6 +212,14 @@ class RecordQueue:
                 return buffer.failure
         return None
 
+    def tell(self) -> Exception | None:
+        """The failure, for a client that has now been told of it."""
+        failure = self.failure()
+        for at, buffer in self.buffers.items():
+            if buffer.failure is failure and buffer.passing:
+                self.try_again(at)
+        return failure
+
     def select(
         self, render: Render, on_undecodable: OnUndecodable, max_bytes: int, max_records: int
     ) -> Selection:
@@ -174,36 +228,29 @@ class RecordQueue:
         `confirm`.
 
         Units: `max_bytes` bounds keys and values together; one record always comes when there is
-        one
+        one, whatever the limits
         Raises: UndecodableRecord, when one stands at the head of a partition and no partition has
         others to give
         """
         selection = Selection()
         undecodable: UndecodableRecord | None = None
-        for partition in self._in_turn():
-            buffer = self.buffers[partition]
+        for partition, buffer in self.buffers.items():
             used = 0
             for record in buffer.records:
-                size = len(record.key or b"") + len(record.value or b"")
-                if selection.parts and selection.size + size > max_bytes:
-                    break
-                if len(selection.parts) >= max_records:
+                size = _size(record)
+                if selection.parts and (
+                    selection.size + size > max_bytes or len(selection.parts) >= max_records
+                ):
                     break
                 try:
-                    part = render(record)
+                    part = _rendered(record, render, on_undecodable)
                 except UndecodableRecord as exc:
-                    try:
-                        shown = on_undecodable(record, exc)
-                    except UndecodableRecord:
-                        undecodable = undecodable or exc
-                        break
-                    if shown is None:
-                        used += 1
-                        continue
-                    part = shown
-                selection.parts.append(part)
-                selection.size += size
+                    undecodable = undecodable or exc
+                    break
                 used += 1
+                if part is not None:
+                    selection.parts.append(part)
+                    selection.size += size
             if used:
                 selection.used.append((partition, buffer, used))
         if not selection.used and undecodable is not None:
@@ -213,22 +260,33 @@ class RecordQueue:
     def confirm(self, selection: Selection) -> None:
         """The answer was written: its records leave the queue and count as delivered."""
         for partition, buffer, used in selection.used:
-            if self.buffers.get(partition) is not buffer:
-                continue
             for _ in range(used):
                 record = buffer.records.popleft()
                 buffer.held_bytes -= _held_bytes(record)
-            self.delivered[partition] = record.offset + 1
+            buffer.delivered = record.offset + 1
+            if buffer.lost:
+                self._lost.add(partition)
+            elif self.buffers.get(partition) is buffer:
+                self.buffers[partition] = self.buffers.pop(partition)
         self.wake_pump()
 
-    def _in_turn(self) -> list[TopicPartition]:
-        partitions = [at for at, buffer in self.buffers.items() if buffer.records]
-        if not partitions:
-            return []
-        self._turn += 1
-        begin = self._turn % len(partitions)
-        return partitions[begin:] + partitions[:begin]
+
+def _rendered(record: StoredRecord, render: Render, on_undecodable: OnUndecodable) -> bytes | None:
+    try:
+        return render(record)
+    except UndecodableRecord as exc:
+        return on_undecodable(record, exc)
+
+
+def _size(record: StoredRecord) -> int:
+    key, value = record.key, record.value
+    return (0 if key is None else len(key)) + (0 if value is None else len(value))
 
 
 def _held_bytes(record: StoredRecord) -> int:
-    return len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return _size(record) + headers + RECORD_OVERHEAD_BYTES
+
+
+def _nobody() -> None:
+    """Nobody pumps yet."""

@@ -19,13 +19,12 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from proxy.errors import BrokersUnreachable, KafkaFailure, UnknownPartition, UnknownTopic
 from proxy.kafka.broker_errors import failure_for_code
-from proxy.kafka.cluster import Cluster
+from proxy.kafka.cluster import Cluster, unreachable
 from proxy.model import Partition, Replica, Topic
 
 # Kafka's codes that are the usual case here; the protocol guide, "Error Codes".
 UNKNOWN_TOPIC_OR_PARTITION = 3
 LEADER_NOT_AVAILABLE = 5
-REPLICA_NOT_AVAILABLE = 9
 
 CONFIG_RESOURCE_TOPIC = 2
 # How long a topic that the broker is creating for us may take to get its leaders.
@@ -63,7 +62,8 @@ class Topics:
         self._ttl_s = ttl_s
         self._auto_create = auto_create
         self._known: dict[str, KnownTopic] = {}
-        self._asking: dict[str, asyncio.Task[KnownTopic]] = {}
+        # By name, and whether it is created where there is none.
+        self._asking: dict[tuple[str, bool], asyncio.Task[KnownTopic]] = {}
 
     def remembered(self, name: str) -> KnownTopic | None:
         """The topic if it is known well enough to act on without waiting; for the produce path."""
@@ -78,32 +78,42 @@ class Topics:
             return known
         return None
 
-    async def get(self, name: str, *, to_produce: bool = False) -> KnownTopic:
+    async def get(
+        self, name: str, *, to_produce: bool = False, deadline: float | None = None
+    ) -> KnownTopic:
         """
         The topic, asked for when it is not remembered; created only to produce to it, and only
-        where that is on.
+        where that is on. `deadline` is of the loop's clock.
 
-        Raises: UnknownTopic; BrokersUnreachable; KafkaFailure, for example
+        Raises: UnknownTopic; BrokersUnreachable, also at the deadline; KafkaFailure, for example
         TOPIC_AUTHORIZATION_FAILED
         """
-        return self.remembered(name) or await self.refreshed(name, to_produce=to_produce)
+        known = self.remembered(name)
+        if known is not None:
+            return known
+        return await self.refreshed(name, to_produce=to_produce, deadline=deadline)
 
-    async def refreshed(self, name: str, *, to_produce: bool = False) -> KnownTopic:
+    async def refreshed(
+        self, name: str, *, to_produce: bool = False, deadline: float | None = None
+    ) -> KnownTopic:
         """The topic as the brokers see it now. Raises as `get` does."""
         task = self._ask(name, create=to_produce and self._auto_create)
-        await asyncio.wait([task])
+        left_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
+        await asyncio.wait([task], timeout=left_s)
+        if not task.done():
+            raise unreachable()
         return task.result()
 
     def _ask(self, name: str, *, create: bool) -> asyncio.Task[KnownTopic]:
-        task = self._asking.get(name)
+        task = self._asking.get((name, create))
         if task is None:
             task = asyncio.create_task(self._learn(name, create=create))
-            self._asking[name] = task
-            task.add_done_callback(lambda done: self._learned(name, done))
+            self._asking[name, create] = task
+            task.add_done_callback(lambda done: self._learned(name, create, done))
         return task
 
-    def _learned(self, name: str, task: asyncio.Task[KnownTopic]) -> None:
-        self._asking.pop(name, None)
+    def _learned(self, name: str, create: bool, task: asyncio.Task[KnownTopic]) -> None:
+        del self._asking[name, create]
         if task.cancelled():
             return
         failure = task.exception()
@@ -119,6 +129,9 @@ class Topics:
             if not create:
                 raise
             described = await self._created(name)
+        if not described.partitions:
+            # Seen while brokers make a topic.
+            raise failure_for_code(LEADER_NOT_AVAILABLE)
         try:
             configs = await self.configs(name)
         except KafkaFailure:
@@ -139,9 +152,10 @@ class Topics:
         while True:
             response = await self._cluster.ask(request)
             code = response.topics[0][0]
-            if code == 0:
-                return _topic(response.topics[0])
-            if code not in (UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE):
+            topic = _topic(response.topics[0])
+            if code == 0 and topic.partitions:
+                return topic
+            if code not in (0, UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE):
                 raise failure_for_code(code)
             if time.monotonic() > deadline:
                 raise UnknownTopic(name)

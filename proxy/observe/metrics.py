@@ -15,6 +15,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+# Of the 46 that the parser knows, those that have a meaning here.
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
 class Metrics:
     """One for the process. Gauges are read from their owners when somebody looks."""
 
@@ -45,6 +49,8 @@ class Metrics:
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the template, never the path itself."""
+        if method not in METHODS:
+            method = "other"
         self._seconds.labels(route, method, str(status)).observe(seconds)
 
     def count_produced(self, written: int, failed: int) -> None:

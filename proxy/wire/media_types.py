@@ -31,7 +31,7 @@ MEDIA_TYPES = {Format.BINARY: BIN, Format.JSON: JSON, Format.TEXT: TEXT}
 FORMATS = {media_type: form for form, media_type in MEDIA_TYPES.items()}
 
 _PRODUCE_TYPES = {**FORMATS, APPLICATION_JSON: Format.JSON}
-_MANAGEMENT_BODY_TYPES = (V2, BIN, JSON, TEXT, APPLICATION_JSON)
+_MANAGEMENT_BODY_TYPES = (V2, BIN, JSON, APPLICATION_JSON)
 
 # Header values repeat from request to request; a hostile client can fill this, not make it grow.
 _CACHE_ENTRIES = 64

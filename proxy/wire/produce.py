@@ -220,8 +220,10 @@ def _render_outcomes(
     entries = []
     for outcome in outcomes:
         if outcome.failure is None:
+            # With acks=0 Kafka tells no offset.
+            offset = "null" if outcome.offset is None else outcome.offset
             entries.append(
-                f'{{"partition":{outcome.partition},"offset":{outcome.offset},'
+                f'{{"partition":{outcome.partition},"offset":{offset},'
                 '"error_code":null,"error":null}'
             )
         else:

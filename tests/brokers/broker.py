@@ -22,10 +22,12 @@ class Broker:
     kind: external, testcontainers, apache or embedded
     name: what it is, for the header of the run
     cannot: what it cannot do, by name, with the reason; `@pytest.mark.needs(name)` skips by it
+    proxy_settings: what a proxy must keep to on it, unless a test says otherwise
     """
 
     kind: str
     name: str
     bootstrap: str
     cannot: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    proxy_settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     stop: Callable[[], None] = _nothing_to_stop

@@ -27,10 +27,14 @@ RUNGS: Mapping[str, Rung] = MappingProxyType(
     }
 )
 FORCED_PATIENCE_S, PATIENCE_S = 600.0, 40.0
-ANSWER_TIMEOUT_S = 15.0
 
 
-def climb(forced: str | None, say: Callable[[str], None], rungs: Mapping[str, Rung]) -> Broker:
+def climb(
+    forced: str | None,
+    say: Callable[[str], None],
+    rungs: Mapping[str, Rung] = RUNGS,
+    answer_timeout_s: float = 15,
+) -> Broker:
     """
     The first broker that answers; `say` is told of each rung left.
 
@@ -40,21 +44,21 @@ def climb(forced: str | None, say: Callable[[str], None], rungs: Mapping[str, Ru
         if forced not in rungs:
             raise RungUnavailable(f"KOH_TEST_BROKER={forced}: choose one of {', '.join(rungs)}")
         try:
-            return _take(rungs[forced], FORCED_PATIENCE_S)
+            return _take(rungs[forced], FORCED_PATIENCE_S, answer_timeout_s)
         except RungUnavailable as error:
             raise RungUnavailable(f"KOH_TEST_BROKER={forced}: {error}") from error
     for kind, rung in rungs.items():
         try:
-            return _take(rung, PATIENCE_S)
+            return _take(rung, PATIENCE_S, answer_timeout_s)
         except RungUnavailable as error:
             say(f"test broker: not {kind}: {error}")
     raise RungUnavailable("no test broker is to be had, see the lines above")
 
 
-def _take(rung: Rung, patience_s: float) -> Broker:
+def _take(rung: Rung, patience_s: float, answer_timeout_s: float) -> Broker:
     broker = rung(patience_s)
     try:
-        asyncio.run(await_brokers(broker.bootstrap, timeout_s=ANSWER_TIMEOUT_S))
+        asyncio.run(await_brokers(broker.bootstrap, timeout_s=answer_timeout_s))
     except Exception as error:
         broker.stop()
         raise RungUnavailable(f"{broker.bootstrap} does not answer as Kafka does") from error

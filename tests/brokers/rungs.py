@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from proxy.dev.embedded import EmbeddedBroker
+from proxy.dev.embedded import PROXY_SETTINGS, EmbeddedBroker
 from proxy.dev.failure import DevFailure
 from proxy.dev.ports import pick_port
 from tests.brokers.apache import STEADY, ApacheKafka
@@ -21,9 +21,11 @@ from tests.brokers.containers import start_container
 from tests.brokers.jars import kafka_version
 
 EMBEDDED_CANNOT = {
-    "mixed_assignors": (
-        "a member gets an empty assignment when the members of its group offer different lists "
-        "of assignors"
+    "commit_while_rebalancing": (
+        "it answers ILLEGAL_GENERATION while a group rebalances, where Kafka takes the commit"
+    ),
+    "many_assignors": (
+        "its groups stall, or hand out nothing, once a member offers more than one assignor"
     ),
 }
 
@@ -68,4 +70,4 @@ def use_embedded(patience_s: float) -> Broker:
         stop()
         raise RungUnavailable(str(error)) from error
     name = f"embedded, {embedded.version} (pid {embedded.child.pid})"
-    return Broker("embedded", name, embedded.bootstrap, EMBEDDED_CANNOT, stop)
+    return Broker("embedded", name, embedded.bootstrap, EMBEDDED_CANNOT, PROXY_SETTINGS, stop=stop)

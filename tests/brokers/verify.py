@@ -175,9 +175,21 @@ async def await_brokers(bootstrap: str, count: int = 1, timeout_s: float = 30) -
             await asyncio.sleep(0.1)
 
 
+class _Admin(AIOKafkaAdminClient):
+    """aiokafka's, but what any broker can answer is asked of one that is up, not of any."""
+
+    async def _send_request(self, request: Any, node_id: int | None = None) -> Any:
+        if node_id is None:
+            for broker in self._client.cluster.brokers():
+                if await self._client.ready(broker.nodeId):
+                    node_id = broker.nodeId
+                    break
+        return await super()._send_request(request, node_id)
+
+
 @asynccontextmanager
 async def _admin(bootstrap: str) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
+    admin: AIOKafkaAdminClient = _Admin(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
     try:
         await admin.start()
         yield admin

@@ -46,10 +46,7 @@ def test_subscriptions() -> None:
         (
             b'{"topic_pattern":"("}',
             422,
-            (
-                "$.topic_pattern: not a valid regular expression: missing ), unterminated "
-                "subpattern at position 0"
-            ),
+            ("$.topic_pattern: not a regular expression of RE2: missing ): ("),
         ),
     ],
 )
@@ -58,9 +55,11 @@ def test_refused_subscriptions(body: bytes, code: int, message: str) -> None:
     assert refusal(parse_subscription, body) == (code, message)
 
 
-@pytest.mark.parametrize("pattern", ["(" * 4999, "a{99999999999999999999}", "x" * 10_001, "(?P<a"])
+@pytest.mark.parametrize(
+    "pattern", ["(" * 4999, "(?=a)b", r"(a)\\1", "(a{999}){999}", "x" * 10_001, "(?P<a"]
+)
 def test_hostile_patterns(pattern: str) -> None:
-    """A pattern that Python's parser gives up on is the client's mistake."""
+    """A pattern that RE2 does not take, to keep its time linear, is the client's mistake."""
     code, _ = refusal(parse_subscription, f'{{"topic_pattern":"{pattern}"}}'.encode())
     assert code == 422
 

@@ -49,7 +49,7 @@ def test_other_produce_types_are_refused(content_type: str | None) -> None:
     assert message.endswith(f" Accepted are: {BIN}, {JSON}, {TEXT}, application/json")
 
 
-@pytest.mark.parametrize("content_type", [None, "", V2, BIN, JSON, TEXT, "Application/JSON; a=b"])
+@pytest.mark.parametrize("content_type", [None, "", V2, BIN, JSON, "Application/JSON; a=b"])
 def test_management_body_types(content_type: str | None) -> None:
     """Other bodies may bear any type of ours, or none."""
     check_management_body_type(content_type)
@@ -61,7 +61,7 @@ def test_other_management_body_types_are_refused() -> None:
         415,
         (
             "Content-Type 'text/plain': not supported here. Accepted are: "
-            f"{V2}, {BIN}, {JSON}, {TEXT}, application/json"
+            f"{V2}, {BIN}, {JSON}, application/json"
         ),
     )
 

@@ -1,10 +1,11 @@
 """
-POST   /consumers/{group}                                            make an instance
-DELETE /consumers/{group}/instances/{instance}                       end it; it has left the group
-then POST, GET, DELETE …/subscription                                     topics or a pattern POST,
-GET         …/assignments                                      partitions by hand POST, GET
-…/offsets                                          commit, and what is committed POST
-…/positions, …/positions/beginning, …/positions/end   seek
+POST /consumers/{group} makes an instance, DELETE /consumers/{group}/instances/{instance} ends it:
+it has left the group when that answers. Below an instance:
+
+* POST, GET, DELETE …/subscription: topics, or a pattern
+* POST, GET …/assignments: partitions by hand
+* POST, GET …/offsets: commit, and what is committed
+* POST …/positions, …/positions/beginning, …/positions/end: seek
 
 Departs from Confluent: auto commit is off and the reset policy `earliest` unless said otherwise;
 subscribing joins the group; a commit answers after the broker's answer, with 204; GET offsets works

@@ -12,6 +12,9 @@ pandaproxy: an entry for each record.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from starlette.types import Receive, Scope, Send
 
 from proxy.api.context import Context, context_of
@@ -19,9 +22,7 @@ from proxy.api.error_responses import answer_for, describe
 from proxy.api.limits import Reservation, joined_header, read_body
 from proxy.api.responses import respond
 from proxy.errors import Overloaded, UnknownPartition, UnknownTopic
-from proxy.kafka.produce import hash_long_keys
-from proxy.kafka.topics import KnownTopic
-from proxy.model import OutgoingRecord, Produced
+from proxy.model import Produced
 from proxy.wire.media_types import choose_management_type, choose_produce_format
 from proxy.wire.parameters import check_topic_name, decode_segment, parse_partition_number
 from proxy.wire.produce import parse_produce, render_all_failed, render_produced
@@ -55,12 +56,11 @@ async def produce(
         )
         records = parse_produce(body, embedded, path_partition)
         del body
-        known = context.topics.remembered(name)
-        if known is None:
-            known = await context.topics.get(name, to_produce=True)
+        deadline = asyncio.get_running_loop().time() + context.settings.produce_timeout_ms / 1000
+        known = await context.produce.find_topic(name, records, deadline)
         if path_partition is not None:
             known.check_partition(path_partition)
-        await hash_long_keys(records, known.partitions)
+        delivery = context.produce.send(known, records, deadline, reservation.release)
     except (UnknownTopic, UnknownPartition) as exc:
         reservation.release()
         outcomes = [Produced(None, None, exc) for _ in records]
@@ -68,20 +68,19 @@ async def produce(
     except BaseException:
         reservation.release()
         raise
-    outcomes = await _deliver(context, known, records, reservation)
-    return await _answer(scope, send, context, answer_type, outcomes)
-
-
-async def _deliver(
-    context: Context, known: KnownTopic, records: list[OutgoingRecord], reservation: Reservation
-) -> list[Produced]:
-    delivery = context.produce.send(known, records, reservation.release)
-    await delivery.answered
-    return delivery.outcomes  # type: ignore[return-value] # none is None once it is answered
+    try:
+        # The lanes have them now, for as long as they need them.
+        del records
+        await delivery.answered
+    except asyncio.CancelledError:
+        # The process ends: what has not been sent is not sent any more.
+        delivery.expire()
+        raise
+    return await _answer(scope, send, context, answer_type, delivery.told())
 
 
 async def _answer(
-    scope: Scope, send: Send, context: Context, answer_type: str, outcomes: list[Produced]
+    scope: Scope, send: Send, context: Context, answer_type: str, outcomes: Sequence[Produced]
 ) -> int:
     failed = sum(outcome.failure is not None for outcome in outcomes)
     context.metrics.count_produced(len(outcomes) - failed, failed)

@@ -14,14 +14,16 @@ Confluent: an explicit format in `Accept` wins over the instance's.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
 
 from proxy.api.endpoint import Call
 from proxy.api.responses import respond_delivered
 from proxy.errors import UndecodableRecord
 from proxy.kafka.consumer_options import FetchLimits
-from proxy.kafka.instance import ConsumerInstance
+from proxy.kafka.direct_reader import RECORDS_AT_ONCE
 from proxy.kafka.offsets import EARLIEST, LATEST
-from proxy.kafka.record_queue import OnUndecodable, Selection
+from proxy.kafka.record_queue import OnUndecodable
 from proxy.model import Format, StoredRecord, TopicPartition
 from proxy.wire.media_types import choose_record_type
 from proxy.wire.parameters import (
@@ -38,6 +40,8 @@ from proxy.wire.records import RecordRenderer
 
 MAX_INT32 = 2**31 - 1
 
+T = TypeVar("T")
+
 
 async def read_partition(call: Call) -> None:
     """GET /topics/{topic}/partitions/{partition}/records"""
@@ -50,10 +54,12 @@ async def read_partition(call: Call) -> None:
     renderer = RecordRenderer(chosen or Format.BINARY, chosen or Format.BINARY)
     policy = _on_undecodable(invalid_policy(query), renderer)
     offset = await _offset(call, where, start)
-    records = await call.context.reader.read(
-        where, offset, max_bytes=max_bytes, timeout_s=timeout_s
+    records = await _unless_client_leaves(
+        call, call.context.reader.read(where, offset, max_bytes=max_bytes, timeout_s=timeout_s)
     )
-    await call.answer(renderer.join(_render_all(records, renderer, policy)), content_type)
+    if records is not None:
+        parts = await _render_all(records, renderer, policy)
+        await call.answer(renderer.join(parts), content_type)
 
 
 async def fetch_records(call: Call) -> None:
@@ -74,30 +80,28 @@ async def fetch_records(call: Call) -> None:
         renderer = RecordRenderer(chosen or options.key_format, chosen or options.value_format)
         policy = _on_undecodable(invalid_policy(query), renderer)
         async with instance.turn:
-            selection = await _select(call, instance, renderer, policy, limits)
+            selection = await _unless_client_leaves(
+                call, instance.select(renderer.render, policy, limits)
+            )
             if selection is not None and await respond_delivered(
                 call.scope, call.send, 200, renderer.join(selection.parts), content_type
             ):
                 instance.confirm(selection)
 
 
-async def _select(
-    call: Call,
-    instance: ConsumerInstance,
-    renderer: RecordRenderer,
-    policy: OnUndecodable,
-    limits: FetchLimits,
-) -> Selection | None:
+async def _unless_client_leaves(call: Call, reading: Coroutine[None, None, T]) -> T | None:
     """What to answer; None when the client went away while it waited."""
-    selecting = asyncio.create_task(instance.select(renderer.render, policy, limits))
+    wait = asyncio.create_task(reading)
     leaving = asyncio.create_task(_client_left(call))
     try:
-        await asyncio.wait({selecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return selecting.result() if selecting.done() else None
+        await asyncio.wait({wait, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return wait.result() if wait.done() else None
     finally:
-        # Our own waiting, not aiokafka's: both may be cancelled.
-        for task in (selecting, leaving):
+        # Our own waiting, not aiokafka's: both may be cancelled. They have ended before `turn` is
+        # given on: one that still ran could take records from under the next fetch.
+        for task in (wait, leaving):
             task.cancel()
+        await asyncio.gather(wait, leaving, return_exceptions=True)
 
 
 async def _client_left(call: Call) -> None:
@@ -105,11 +109,13 @@ async def _client_left(call: Call) -> None:
         pass
 
 
-def _render_all(
+async def _render_all(
     records: list[StoredRecord], renderer: RecordRenderer, policy: OnUndecodable
 ) -> list[bytes]:
     parts: list[bytes] = []
-    for record in records:
+    for count, record in enumerate(records, start=1):
+        if count % RECORDS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         try:
             part: bytes | None = renderer.render(record)
         except UndecodableRecord as exc:
