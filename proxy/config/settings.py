@@ -231,8 +231,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_bytes: Annotated[
         Positive,
         Meta(
-            description="Largest batch, and so the largest record, before compression. Not above"
-            " the topics' max.message.bytes."
+            description="Largest batch of several records, before compression. Never above the"
+            " topic's max.message.bytes, which is the limit of a single record."
         ),
     ] = 1 * MIB
     produce_timeout_ms: Annotated[

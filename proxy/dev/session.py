@@ -24,7 +24,7 @@ from proxy.dev.data_dir import held, recall_port
 from proxy.dev.embedded import PROXY_SETTINGS, EmbeddedBroker, find_binary
 from proxy.dev.failure import DevFailure
 from proxy.dev.ports import is_free, pick_port
-from proxy.dev.tour import TOPIC, take_tour
+from proxy.dev.tour import PLAYGROUND, TOPIC, take_tour
 from proxy.errors import BrokersUnreachable, KafkaFailure
 from proxy.kafka.admin import create_topic
 
@@ -101,11 +101,13 @@ def _introduce(host: str, port: int, broker: EmbeddedBroker, data_dir: Path) -> 
     url = _url(host, port)
     try:
         is_new = asyncio.run(create_topic(broker.bootstrap, TOPIC, PARTITIONS))
+        asyncio.run(create_topic(broker.bootstrap, PLAYGROUND, 1))
     except (BrokersUnreachable, KafkaFailure) as error:
-        raise DevFailure(f"the demo topic was not created: {error}") from error
+        raise DevFailure(f"the topics were not created: {error}") from error
     _say(f"Embedded broker ({broker.version}) at {broker.bootstrap}, data in {data_dir}")
     _say(f"Topic '{TOPIC}': {'created' if is_new else 'there already, with its records'}\n")
     take_tour(WILDCARDS.get(host, host), port, url, _say)
+    _say(f"The topic '{PLAYGROUND}' is yours: the README's tour begins with it.")
     _say(f"Serving on {url} until Ctrl-C. What else it can do: {url}/docs")
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from proxy.dev.failure import DevFailure
 
 TOPIC = "demo"
+# For whoever watches: the tour of the README begins with it empty.
+PLAYGROUND = "playground"
 GROUP = "/consumers/demo-group"
 INSTANCE = f"{GROUP}/instances/demo-1"
 JSON = "application/vnd.kafka.json.v2+json"

@@ -60,12 +60,14 @@ class Generation:
         self._accumulator._pending_batches = _Unfinished()
         self._users = 0
         self._unused = asyncio.Event()
+        self._unused.set()
         self.retired = False
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keeps the producer from being closed. Enter it before anything else is waited for."""
         self._users += 1
+        self._unused.clear()
         try:
             yield
         finally:
@@ -140,11 +142,10 @@ class Generation:
 
     async def close(self) -> None:
         """Wait for those who use it, then close; what is stuck is given up."""
-        if self._users > 0:
-            try:
-                await asyncio.wait_for(self._unused.wait(), RETIREMENT_S)
-            except TimeoutError:
-                self.give_up(kafka.KafkaTimeoutError("producer given up"))
+        try:
+            await asyncio.wait_for(self._unused.wait(), RETIREMENT_S)
+        except TimeoutError:
+            self.give_up(kafka.KafkaTimeoutError("producer given up"))
         await _stop(self._producer)
 
     def give_up(self, reason: BaseException) -> None:

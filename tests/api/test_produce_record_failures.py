@@ -100,6 +100,7 @@ async def test_a_topic_that_is_compacted_since_a_moment(
     await assert_settled(proxy)
 
 
+@pytest.mark.needs("timestamp_limits")
 async def test_a_timestamp_that_the_topic_refuses(
     proxy: ProxyProcess, broker: Broker, topic: TopicFactory
 ) -> None:
@@ -123,6 +124,7 @@ async def test_a_timestamp_that_the_topic_refuses(
     assert await get_metric(proxy.url, "koh_producers_replaced") == 0
 
 
+@pytest.mark.needs("timestamp_limits")
 async def test_a_bad_timestamp_harms_no_other_request(
     proxy: ProxyProcess, broker: Broker, topic: TopicFactory
 ) -> None:
@@ -176,6 +178,7 @@ async def test_all_records_failed(proxy_url: str, topic: TopicFactory) -> None:
     )
 
 
+@pytest.mark.needs("timestamp_limits")
 async def test_all_records_refused_by_the_broker(proxy_url: str, topic: TopicFactory) -> None:
     """The same for what only the broker can tell."""
     name = await topic()

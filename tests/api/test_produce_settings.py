@@ -19,7 +19,7 @@ VALUES = [f"{at} {'x' * 200}" for at in range(300)]
     [
         {"acks": "all", "enable_idempotence": False},
         {"acks": "1", "enable_idempotence": False},
-        {"acks": "0", "enable_idempotence": False},
+        pytest.param({"acks": "0", "enable_idempotence": False}, marks=pytest.mark.needs("acks_0")),
         *({"compression_type": codec} for codec in ("gzip", "snappy", "lz4", "zstd")),
     ],
     ids=str,

@@ -21,6 +21,8 @@ from tests.brokers.containers import start_container
 from tests.brokers.jars import kafka_version
 
 EMBEDDED_CANNOT = {
+    "acks_0": "it answers requests with acks=0, which nobody waits for",
+    "timestamp_limits": "it takes any timestamp",
     "commit_while_rebalancing": (
         "it answers ILLEGAL_GENERATION while a group rebalances, where Kafka takes the commit"
     ),

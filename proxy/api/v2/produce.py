@@ -68,9 +68,9 @@ async def produce(
     except BaseException:
         reservation.release()
         raise
+    # The lanes have them now, for as long as they need them.
+    del records
     try:
-        # The lanes have them now, for as long as they need them.
-        del records
         await delivery.answered
     except asyncio.CancelledError:
         # The process ends: what has not been sent is not sent any more.
