@@ -15,7 +15,7 @@ IMAGE ?= kafka-over-http
 dev: $(INSTALLED) ## try it out: embedded broker, demo topic, proxy on 127.0.0.1:8082
 	exec $(BIN)/kafka-over-http dev $(ARGS)
 
-test: $(INSTALLED) ## the whole suite, on the best broker there is (KOH_TEST_BROKER=… forces one)
+test: $(INSTALLED) ## the whole suite, on the best broker there is (TEST_BROKER=… forces one)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(INSTALLED) ## formatting, lint, types, import floors

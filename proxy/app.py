@@ -3,7 +3,9 @@ The composition root: what starts must stop, in order, and every request passes 
 
 Rule 1: a produce request goes straight to its endpoint; everything else is looked up in the route
 table.
-Rule 2: an exception becomes an answer here and nowhere else.
+Rule 2: an exception becomes an answer here, with two exceptions. A produce of which no record was
+written answers for itself (`api/v2/produce.py`), and what is no request yet is refused by
+`server/protocol.py`.
 Rule 3: a path is taken with the prefix of `root_path` and without: some front proxies cut it off.
 """
 
@@ -18,7 +20,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.api.context import Context
+from proxy.api.context import Context, context_of, going_down
 from proxy.api.endpoint import Call
 from proxy.api.error_responses import answer_for, respond_error
 from proxy.api.limits import Budget, ClientGone, check_codings
@@ -27,7 +29,7 @@ from proxy.api.responses import CONNECTION, Connection
 from proxy.api.routes import find_endpoint, split_path
 from proxy.api.v2.produce import produce
 from proxy.config import Settings
-from proxy.errors import OutcomeUnknown, Overloaded
+from proxy.errors import OutcomeUnknown
 from proxy.kafka.cluster import Cluster
 from proxy.kafka.connection import Connection as Brokers
 from proxy.kafka.consumer_options import KafkaAccess
@@ -64,8 +66,10 @@ async def running(settings: Settings, connection: Brokers) -> AsyncIterator[Cont
     metrics.add_gauge(
         "koh_in_flight_bytes", "Bytes of requests on their way.", lambda: budget.used_bytes
     )
-    metrics.add_gauge(
-        "koh_producers_replaced", "Producers replaced after a failure.", lambda: producers.replaced
+    metrics.add_counter(
+        "koh_producers_replaced_total",
+        "Producers replaced after a failure.",
+        lambda: producers.replaced,
     )
     reader = DirectReader(cluster, topics)
     metrics.add_gauge("koh_direct_reads", "Direct reads that run.", lambda: reader.running)
@@ -106,7 +110,7 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
-        context: Context = scope["state"]["context"]
+        context = context_of(scope)
         method: str = scope["method"]
         path = self._own_path(scope["raw_path"].decode("latin-1"))
         template, status = NO_ROUTE, 0
@@ -175,7 +179,7 @@ async def refuse(scope: Scope, send: Send, exc: Exception) -> int:
 def too_late(method: str) -> Exception:
     """What is said to a request that the end of the process has overtaken."""
     if method in ("GET", "HEAD"):
-        return Overloaded("The service is going down.")
+        return going_down()
     return OutcomeUnknown("The service is going down; whether this was done is unknown.")
 
 

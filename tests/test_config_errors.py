@@ -64,6 +64,7 @@ def test_unknown_names_stop_the_start_with_a_suggestion(tmp_path: Path) -> None:
         ("port", "1.5", "a whole number from 0 to 65535"),
         ("max_body_bytes", "64MB", "a whole number >= 1"),
         ("session_timeout_ms", "0", "a whole number >= 1"),
+        ("shutdown_timeout_ms", "1999", "a whole number >= 2000"),
         ("access_log", "on", "true or false"),
         ("acks", "2", "one of all, 1, 0"),
         ("bootstrap_servers", "kafka", "a list, separated by commas, each host:port"),
@@ -103,6 +104,14 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, text: str, allowed
             {**ENDPOINT, "security_protocol": "SSL"},
             "sasl_* settings need security_protocol SASL_SSL or SASL_PLAINTEXT",
         ),
+        (
+            {"sasl_oauth_client_secret": "geheim", "sasl_oauth_scope": "z"},
+            "sasl_* settings need security_protocol SASL_SSL or SASL_PLAINTEXT",
+        ),
+        (
+            {"sasl_oauth_scope": "z"},
+            "sasl_* settings need security_protocol SASL_SSL or SASL_PLAINTEXT",
+        ),
         ({"ssl_cafile": __file__}, "ssl_* settings need security_protocol SSL or SASL_SSL"),
         (
             {**TOKEN, "sasl_mechanism": "PLAIN", "sasl_username": "u"},
@@ -110,6 +119,10 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, text: str, allowed
         ),
         (
             {**PASSWORD, "sasl_oauth_token": "geheim"},
+            "sasl_oauth_* settings need sasl_mechanism OAUTHBEARER",
+        ),
+        (
+            {**PASSWORD, "sasl_oauth_client_id": "c", "sasl_oauth_client_secret": "geheim"},
             "sasl_oauth_* settings need sasl_mechanism OAUTHBEARER",
         ),
         (
@@ -127,6 +140,14 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, text: str, allowed
         (
             {**TOKEN, "sasl_oauth_token_endpoint_url": "https://x", "sasl_oauth_client_id": "c"},
             "sasl_oauth_token_endpoint_url needs sasl_oauth_client_id and sasl_oauth_client_secret",
+        ),
+        (
+            {**TOKEN, "sasl_oauth_token": "geheim", "sasl_oauth_client_id": "c"},
+            "sasl_oauth_client_id, _client_secret and _scope need sasl_oauth_token_endpoint_url",
+        ),
+        (
+            {**TOKEN, "sasl_oauth_token_file": __file__, "sasl_oauth_scope": "z"},
+            "sasl_oauth_client_id, _client_secret and _scope need sasl_oauth_token_endpoint_url",
         ),
         (
             {"security_protocol": "SSL", "ssl_keyfile": __file__},

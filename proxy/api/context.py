@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from proxy.api.limits import Budget
 from proxy.config import Settings
+from proxy.errors import Overloaded
 from proxy.kafka.cluster import Cluster
 from proxy.kafka.direct_reader import DirectReader
 from proxy.kafka.instances import Instances
@@ -45,11 +46,21 @@ class Context:
         self.instances.hurry()
         self.reader.hurry()
 
+    def check_serving(self) -> None:
+        """Before new long work. Raises Overloaded while draining."""
+        if self.draining:
+            raise going_down()
+
     def left_s(self) -> float:
         """How long stopping may go on; `end_by` is in terms of `time.monotonic`."""
         if self.end_by is None:
             return self.settings.shutdown_timeout_ms / 1000
         return max(0.0, self.end_by - time.monotonic())
+
+
+def going_down() -> Overloaded:
+    """What is said to a request of which, since the process ends, nothing was or will be done."""
+    return Overloaded("The service is going down.")
 
 
 def context_of(scope: Scope) -> Context:

@@ -34,11 +34,10 @@ from proxy.errors import (
 )
 from proxy.wire.errors import render_error, render_problem
 from proxy.wire.media_types import PROBLEM_JSON, choose_error_type
-from proxy.wire.records import describe_undecodable
+from proxy.wire.records import UNDECODABLE, describe_undecodable
 
 log = logging.getLogger(__name__)
 
-UNDECODABLE = 40801
 STATUSES = {UNDECODABLE: 422, 50003: 503}
 RETRY_AFTER_S = 1
 
@@ -125,13 +124,17 @@ async def respond_error(scope: Scope, send: Send, exc: Exception) -> None:
     answer = answer_for(exc)
     if answer.code == 500:
         log.error("unforeseen failure", exc_info=exc)
+    body, content_type = shape_error(scope, answer)
+    await respond(scope, send, answer.status, body, content_type, answer.headers + _more(exc))
+
+
+def shape_error(scope: Scope, answer: Answer) -> tuple[bytes, str]:
+    """The body of an error and its content type, in the shape that the client accepts."""
     content_type = choose_error_type(joined_header(scope, b"accept"))
     if content_type == PROBLEM_JSON:
         path = scope.get("raw_path", b"").decode("latin-1")
-        body = render_problem(answer.status, answer.code, answer.message, path)
-    else:
-        body = render_error(answer.code, answer.message)
-    await respond(scope, send, answer.status, body, content_type, answer.headers + _more(exc))
+        return render_problem(answer.status, answer.code, answer.message, path), content_type
+    return render_error(answer.code, answer.message), content_type
 
 
 def _describe_kafka(failure: KafkaFailure) -> tuple[int, str]:

@@ -14,8 +14,8 @@ import orjson
 
 from proxy import __version__
 from proxy.api.base_uri import base_uri
+from proxy.api.context import going_down
 from proxy.api.endpoint import Call
-from proxy.errors import Overloaded
 from proxy.observe.metrics import CONTENT_TYPE
 from proxy.wire.media_types import APPLICATION_JSON
 
@@ -52,7 +52,7 @@ async def live(call: Call) -> None:
 async def ready(call: Call) -> None:
     """GET /ready, GET /status/ready. Raises Overloaded, BrokersUnreachable: both 503."""
     if call.context.withdrawn:
-        raise Overloaded("The service is going down.")
+        raise going_down()
     await call.context.cluster.brokers(timeout_s=READY_TIMEOUT_S)
     await call.answer(b'{"status":"ready"}', APPLICATION_JSON)
 

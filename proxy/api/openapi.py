@@ -13,7 +13,6 @@ No library: the wheels with a Swagger UI that renders OpenAPI 3.1 bring a web fr
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -23,13 +22,13 @@ from urllib.parse import urlsplit
 
 import orjson
 import yaml
-from starlette.requests import Request
-from starlette.responses import Response
 
 from proxy.api.base_uri import base_uri
-from proxy.api.context import context_of
-from proxy.api.responses import GZIP_LEVEL, accepts_gzip
+from proxy.api.endpoint import Call
+from proxy.api.limits import header
+from proxy.api.responses import respond
 from proxy.errors import ApiError
+from proxy.wire.media_types import APPLICATION_JSON
 
 _POLICY = "; ".join(
     [
@@ -46,59 +45,52 @@ _POLICY = "; ".join(
 )
 
 _MEDIA_TYPES = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".js": "text/javascript",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
 
 
-async def openapi_json(request: Request) -> Response:
+async def openapi_json(call: Call) -> None:
     """The OpenAPI document as JSON, with the path prefix under which we are in `servers`."""
-    base = base_uri(request.scope, context_of(request.scope).settings)
+    base = base_uri(call.scope, call.context.settings)
     server = {"url": urlsplit(base).path or "/"}
-    content = orjson.dumps({**DOCUMENT, "servers": [server]})
-    return _answer(request, content, "application/json", {})
+    await call.answer(orjson.dumps({**DOCUMENT, "servers": [server]}), APPLICATION_JSON)
 
 
-async def docs_page(request: Request) -> Response:
+async def docs_page(call: Call) -> None:
     """The page, which fetches its files from `docs/` and the document from beside itself."""
-    asked: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    asked: bytes = call.scope.get("raw_path") or call.scope["path"].encode()
     base = b"./" if asked.endswith(b"/") else b"docs/"
-    page = _FILES["page.html"].replace(b"$BASE", base)
-    return _answer_file(request, page, _MEDIA_TYPES[".html"])
+    await _answer_file(call, _FILES["page.html"].replace(b"$BASE", base), _MEDIA_TYPES[".html"])
 
 
-async def docs_file(request: Request) -> Response:
+async def docs_file(call: Call) -> None:
     """A script, style or picture of the page."""
-    name = request.path_params["file"]
+    name = call.segments["file"]
     content = _FILES.get(name)
     if content is None or name == "page.html":
         raise ApiError(404, f"The page has no file '{name}'.")
-    return _answer_file(request, content, _MEDIA_TYPES[Path(name).suffix])
+    await _answer_file(call, content, _MEDIA_TYPES[Path(name).suffix])
 
 
-def _answer_file(request: Request, content: bytes, media_type: str) -> Response:
+async def _answer_file(call: Call, content: bytes, media_type: str) -> None:
     # Asked for again each time, as the next version has the same names; unchanged costs no bytes.
-    tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = {
-        "Cache-Control": "no-cache",
-        "Content-Security-Policy": _POLICY,
-        "ETag": tag,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if request.headers.get("If-None-Match") == tag:
-        return Response(status_code=304, headers=headers)
-    return _answer(request, content, media_type, headers)
-
-
-def _answer(request: Request, content: bytes, media_type: str, headers: dict[str, str]) -> Response:
-    headers["Vary"] = "Accept-Encoding"
-    if accepts_gzip(request.headers.get("Accept-Encoding", "").encode("latin-1")):
-        headers["Content-Encoding"] = "gzip"
-        content = gzip.compress(content, GZIP_LEVEL)
-    return Response(content, media_type=media_type, headers=headers)
+    tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'.encode()
+    headers = (
+        (b"cache-control", b"no-cache"),
+        (b"content-security-policy", _POLICY.encode()),
+        (b"etag", tag),
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-content-type-options", b"nosniff"),
+    )
+    if header(call.scope, b"if-none-match") != tag:
+        await respond(call.scope, call.send, 200, content, media_type, headers)
+        return
+    # Not by `respond`: a length of 0 would be said of the file, RFC 9110 section 8.6.
+    await call.send({"type": "http.response.start", "status": 304, "headers": list(headers)})
+    await call.send({"type": "http.response.body", "body": b""})
 
 
 def _load_document() -> dict[str, Any]:

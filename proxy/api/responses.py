@@ -9,6 +9,7 @@ from typing import Protocol
 
 from starlette.types import Scope, Send
 
+from proxy.api.context import context_of
 from proxy.api.limits import joined_header
 from proxy.wire.media_types import V2
 
@@ -22,7 +23,7 @@ _GZIP = re.compile(r"(?:^|,)\s*(gzip|\*)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?(?=,|$)"
 
 
 class Connection(Protocol):
-    """What our server adds to the scope's extensions: see `proxy/server/protocol.py`."""
+    """What our server adds to the scope's extensions: see `proxy/server/delivery.py`."""
 
     async def took_all(self) -> bool:
         """Whether the socket took all that was sent while the client was still there."""
@@ -78,7 +79,7 @@ async def _prepared(
     if status == 204:
         return list(headers), b""
     fields = [(b"content-type", content_type.encode()), *headers]
-    if len(body) >= scope["state"]["context"].settings.compress_min_bytes:
+    if len(body) >= context_of(scope).settings.compress_min_bytes:
         fields.append((b"vary", b"accept-encoding"))
         accepted = joined_header(scope, b"accept-encoding")
         if accepted is not None and accepts_gzip(accepted.encode("latin-1")):

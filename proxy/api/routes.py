@@ -11,11 +11,8 @@ for, and a fetch use up. OPTIONS is answered with the methods that there are.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from proxy.api import health
 from proxy.api.endpoint import Call, Endpoint
@@ -42,16 +39,6 @@ class Found(NamedTuple):
     segments: dict[str, str]
 
 
-def answered_by(view: Callable[[Request], Awaitable[Response]]) -> Endpoint:
-    """An endpoint of one of Starlette's views."""
-
-    async def endpoint(call: Call) -> None:
-        request = Request({**call.scope, "path_params": call.segments}, call.receive)
-        await (await view(request))(call.scope, call.receive, call.send)
-
-    return endpoint
-
-
 async def produce_to_topic(call: Call) -> None:
     """POST /topics/{topic}, when it did not take the short way in `app.py`."""
     await produce(call.scope, call.receive, call.send, call.segments["topic"], None)
@@ -71,9 +58,9 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/ready": {"GET": health.ready},
     "/status/ready": {"GET": health.ready},
     "/metrics": {"GET": health.metrics},
-    "/openapi.json": {"GET": answered_by(openapi_json)},
-    "/docs": {"GET": answered_by(docs_page)},
-    "/docs/{file}": {"GET": answered_by(docs_file)},
+    "/openapi.json": {"GET": openapi_json},
+    "/docs": {"GET": docs_page},
+    "/docs/{file}": {"GET": docs_file},
     "/brokers": {"GET": topics.list_brokers},
     "/topics": {"GET": topics.list_topics},
     "/topics/{topic}": {"GET": topics.show_topic, "POST": produce_to_topic},

@@ -15,12 +15,14 @@ class ConfigurationError(Exception):
 
 SSL_SETTINGS = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password", "ssl_ciphers")
 PASSWORD_SETTINGS = ("sasl_username", "sasl_password")
-ENDPOINT_SETTINGS = ("sasl_oauth_client_id", "sasl_oauth_client_secret")
+ENDPOINT_CREDENTIALS = ("sasl_oauth_client_id", "sasl_oauth_client_secret")
+ENDPOINT_SETTINGS = (*ENDPOINT_CREDENTIALS, "sasl_oauth_scope")
 TOKEN_SETTINGS = (
     "sasl_oauth_token_endpoint_url",
     "sasl_oauth_token",
     "sasl_oauth_token_file",
 )
+OAUTH_SETTINGS = (*TOKEN_SETTINGS, *ENDPOINT_SETTINGS)
 FILE_SETTINGS = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "sasl_oauth_token_file")
 
 
@@ -55,7 +57,7 @@ BROKEN_WHEN: tuple[tuple[Callable[[Settings], bool], str], ...] = (
     (
         lambda s: (
             not uses_sasl(s)
-            and bool(list_set(s, ("sasl_mechanism", *PASSWORD_SETTINGS, *TOKEN_SETTINGS)))
+            and bool(list_set(s, ("sasl_mechanism", *PASSWORD_SETTINGS, *OAUTH_SETTINGS)))
         ),
         "sasl_* settings need security_protocol SASL_SSL or SASL_PLAINTEXT",
     ),
@@ -68,7 +70,7 @@ BROKEN_WHEN: tuple[tuple[Callable[[Settings], bool], str], ...] = (
         "sasl_username and sasl_password are required for this sasl_mechanism",
     ),
     (
-        lambda s: uses_password(s) and bool(list_set(s, TOKEN_SETTINGS)),
+        lambda s: uses_password(s) and bool(list_set(s, OAUTH_SETTINGS)),
         "sasl_oauth_* settings need sasl_mechanism OAUTHBEARER",
     ),
     (
@@ -81,9 +83,14 @@ BROKEN_WHEN: tuple[tuple[Callable[[Settings], bool], str], ...] = (
     ),
     (
         lambda s: (
-            s.sasl_oauth_token_endpoint_url is not None and len(list_set(s, ENDPOINT_SETTINGS)) < 2
+            s.sasl_oauth_token_endpoint_url is not None
+            and len(list_set(s, ENDPOINT_CREDENTIALS)) < 2
         ),
         "sasl_oauth_token_endpoint_url needs sasl_oauth_client_id and sasl_oauth_client_secret",
+    ),
+    (
+        lambda s: s.sasl_oauth_token_endpoint_url is None and bool(list_set(s, ENDPOINT_SETTINGS)),
+        "sasl_oauth_client_id, _client_secret and _scope need sasl_oauth_token_endpoint_url",
     ),
     (
         lambda s: s.ssl_certfile is None and bool(list_set(s, ("ssl_keyfile", "ssl_key_password"))),

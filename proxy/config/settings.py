@@ -48,14 +48,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="How to speak to brokers."),
     ] = "PLAINTEXT"
     request_timeout_ms: Annotated[
-        Positive, Meta(description="How long to wait for a broker's answer to one request.")
+        Positive,
+        Meta(
+            description="How long to wait for a broker's answer to one request; metadata, configs"
+            " and offsets have a fixed 10 s."
+        ),
     ] = 30_000
     metadata_max_age_ms: Annotated[
         Positive, Meta(description="How often to look for new brokers and partitions.")
     ] = 300_000
     metadata_ttl_ms: Annotated[
         NotNegative,
-        Meta(description="How long it is remembered whether a topic exists, and its partitions."),
+        Meta(description="How long topics are remembered; up to twice that while asked for anew."),
     ] = 5_000
 
     # HTTP
@@ -142,9 +146,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " served. As long as the load balancer takes to notice, such as 5000 in Kubernetes."
         ),
     ] = 0
-    # With the delay below docker stop's 10 s.
+    # With the delay below docker stop's 10 s. uvicorn counts whole seconds, so 2 s are the least.
     shutdown_timeout_ms: Annotated[
-        NotNegative,
+        Annotated[int, Meta(ge=2_000)],
         Meta(
             description="After that, how long requests in progress may take to end and consumer"
             " instances to leave their groups."

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from proxy.config.table import SETTINGS
+from proxy.config.table import SETTING_OF, SETTINGS
 from proxy.dev.child import Child
 from proxy.dev.data_dir import held, recall_port
 from proxy.dev.embedded import PROXY_SETTINGS, EmbeddedBroker, find_binary
@@ -30,8 +30,8 @@ from proxy.kafka.admin import create_topic
 
 PARTITIONS = 3
 READY_TIMEOUT_S = 20.0
-# Longer than the proxy's own shutdown_timeout_ms with its default.
-PROXY_GRACE_S = 15.0
+# What a proxy may need beyond what its settings let it take to stop, on a busy machine.
+MORE_GRACE_S = 5.0
 WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (not bound here)
 ASKED_TO_STOP = {signal.SIGINT, signal.SIGTERM}
 
@@ -92,9 +92,16 @@ def _running_proxy(
         yield proxy
     finally:
         _block_signals()
-        code = proxy.stop(PROXY_GRACE_S)
+        code = proxy.stop(grace_s(settings))
     if code != 0:
         raise DevFailure(f"the proxy ended with exit code {code} when it was stopped", exit_code=1)
+
+
+def grace_s(settings: Mapping[str, object]) -> float:
+    """How long the proxy may take to stop; `settings` are those that differ from their defaults."""
+    stopping = ("drain_delay_ms", "shutdown_timeout_ms")
+    given_ms = [settings.get(name, SETTING_OF[name].default) for name in stopping]
+    return sum(ms for ms in given_ms if isinstance(ms, int)) / 1000 + MORE_GRACE_S
 
 
 def _introduce(host: str, port: int, broker: EmbeddedBroker, data_dir: Path) -> None:

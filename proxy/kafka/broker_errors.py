@@ -22,6 +22,9 @@ from proxy.errors import (
     UnknownTopic,
 )
 
+UNKNOWN_SERVER_ERROR = -1
+SASL_AUTHENTICATION_FAILED = 58
+
 # code, name, retriable
 NEWER_CODES: tuple[tuple[int, str, bool], ...] = (
     (73, "TOPIC_DELETION_DISABLED", False),
@@ -140,12 +143,10 @@ def failure_of(exc: BaseException) -> Exception:
     if isinstance(exc, kafka.IllegalStateError):
         return IllegalState(str(exc))
     if isinstance(exc, kafka.AuthenticationFailedError):
-        return KafkaFailure(
-            58, "SASL_AUTHENTICATION_FAILED", retriable=False, message="SASL_AUTHENTICATION_FAILED"
-        )
+        return failure_for_code(SASL_AUTHENTICATION_FAILED)
     if isinstance(exc, kafka.KafkaError | OSError | asyncio.TimeoutError):
         return BrokersUnreachable("The brokers cannot be reached.")
-    return KafkaFailure(-1, "UNKNOWN_SERVER_ERROR", retriable=False)
+    return failure_for_code(UNKNOWN_SERVER_ERROR)
 
 
 @contextmanager

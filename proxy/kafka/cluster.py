@@ -31,6 +31,9 @@ FIRST_BACKOFF_S = 0.1
 LAST_BACKOFF_S = 3.0
 # A metadata or config request that takes longer than this is as good as none.
 ASK_TIMEOUT_S = 10.0
+# Whoever answered so lately is there; else one is asked, and given so long.
+HEARD_S = 3.0
+CHECK_TIMEOUT_S = 2.0
 # What any broker can answer is asked of the next one when the first has not answered by then. One
 # of three that hangs must not make a third of all requests, `/ready` among them, fail.
 NEXT_BROKER_S = 0.7
@@ -58,6 +61,7 @@ class Cluster:
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._answered_last: int | None = None
+        self._answered_at = -HEARD_S
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -139,11 +143,18 @@ class Cluster:
 
     async def _send(self, node_id: int, request: Any, group: Hashable) -> Any:
         try:
-            return await self._client.send(node_id, request, group=group)
+            answer = await self._client.send(node_id, request, group=group)
         except KeyError as exc:
             # aiokafka looks its connection up again when a request timed out; another request may
             # have thrown it away by then.
             raise unreachable() from exc
+        self._answered_at = time.monotonic()
+        return answer
+
+    async def check(self) -> None:
+        """Raises BrokersUnreachable unless one has answered lately, or answers now."""
+        if time.monotonic() - self._answered_at >= HEARD_S:
+            await self.brokers(timeout_s=CHECK_TIMEOUT_S)
 
     async def brokers(self, *, timeout_s: float = ASK_TIMEOUT_S) -> list[int]:
         """The ids of the brokers that are alive."""

@@ -66,7 +66,7 @@ def ssl_context(settings: Settings) -> ssl.SSLContext:
 
 class NonCreatingClient(AIOKafkaClient):
     """
-    aiokafka's client without two habits of its own (rule 4).
+    aiokafka's client without two habits of its own (house rule 4).
 
     Its metadata requests create the topics they name, and without topics they ask for all there
     are. Ours never create, and ask for all only for a pattern subscription. It also bootstraps once

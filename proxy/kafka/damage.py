@@ -13,7 +13,9 @@ import aiokafka.errors as kafka
 from aiokafka import TopicPartition as Assigned
 from aiokafka.protocol.fetch import FetchRequest
 
-from proxy.errors import KafkaFailure
+from proxy.kafka.broker_errors import failure_for_code
+from proxy.kafka.cluster import ASK_TIMEOUT_S, unreachable
+from proxy.kafka.deadline import within
 from proxy.kafka.lenient_records import LenientRecords
 from proxy.kafka.positions import Positions
 from proxy.kafka.record_queue import RecordQueue
@@ -21,6 +23,7 @@ from proxy.model import StoredRecord, TopicPartition
 
 log = logging.getLogger(__name__)
 
+CORRUPT_MESSAGE = 2
 MAX_BYTES = 1024 * 1024
 PREFERRED_REPLICA_VERSION = 11
 
@@ -31,16 +34,16 @@ async def read_leniently(
     """
     Put what one fetch brings into the queue; nothing at all fails the partition.
 
-    Raises: kafka.KafkaError when it cannot be asked now
+    Raises: kafka.KafkaError and BrokersUnreachable when it cannot be asked now
     """
     buffer = queue.buffers.get(at)
-    offset: int = await consumer.position(Assigned(*at))
+    offset: int = await within(ASK_TIMEOUT_S, consumer.position(Assigned(*at)), unreachable)
     leader = consumer._client.cluster.leader_for_partition(Assigned(*at))
     isolation = consumer._fetcher._isolation_level
     request = FetchRequest(
         0, 1, MAX_BYTES, isolation, [(at.topic, [(at.partition, offset, MAX_BYTES)])]
     )
-    response = await consumer._client.send(leader, request)
+    response = await within(ASK_TIMEOUT_S, consumer._client.send(leader, request), unreachable)
     answer = response.topics[0][1][0]
     if answer[1] != 0:
         raise kafka.for_code(answer[1])
@@ -62,11 +65,9 @@ async def read_leniently(
     if failure is not None:
         log.error("damaged record batch in %s-%s at offset %s: %r", *at, offset, failure)
         queue.fail(
-            KafkaFailure(
-                2,
-                "CORRUPT_MESSAGE",
-                retriable=False,
-                message=f"CORRUPT_MESSAGE: the record batch of {at.topic}-{at.partition} at offset"
+            failure_for_code(
+                CORRUPT_MESSAGE,
+                f"CORRUPT_MESSAGE: the record batch of {at.topic}-{at.partition} at offset"
                 f" {offset} cannot be decoded; seek to offset {records.batch_end} to leave it out.",
             ),
             at,

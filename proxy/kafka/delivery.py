@@ -3,7 +3,7 @@ One produce request on its way: its records, what became of each, and when that 
 
 Answered and settled are two moments. At the deadline the request is answered with what is known,
 while records that are with a broker may still be written; it is settled when nothing of it can
-happen any more, and only then gives its bytes back to the budget (rule 5).
+happen any more, and only then gives its bytes back to the budget (house rule 5).
 """
 
 from __future__ import annotations
@@ -114,16 +114,17 @@ class Delivery:
         if self._on_settled is not None:
             self._on_settled()
 
-    def expire(self) -> None:
+    def expire(self, why: str = "The deadline passed") -> None:
         """
-        The deadline: what has surely not left is withdrawn, the rest has an unknown outcome.
+        What has surely not left is withdrawn, the rest has an unknown outcome: at the deadline, or
+        at an earlier end, which `why` says.
         """
-        late = OutcomeUnknown("The deadline passed; whether the record was written is unknown.")
+        late = OutcomeUnknown(f"{why}; whether the record was written is unknown.")
         withdrawn = 0
         for parcel in self.parcels:
             if parcel.carrier is not None:
                 parcel.carrier.recall(parcel)
-            withdrawn += self._withdraw(parcel)
+            withdrawn += self._withdraw(parcel, why)
             for place in parcel.places:
                 if self.outcomes[place] is None:
                     self.outcomes[place] = Produced(parcel.partition, None, late)
@@ -131,9 +132,9 @@ class Delivery:
             self.answered.set_result(None)
         self._settle(withdrawn)
 
-    def _withdraw(self, parcel: Parcel) -> int:
+    def _withdraw(self, parcel: Parcel, why: str) -> int:
         trouble = None if parcel.carrier is None else parcel.carrier.trouble
-        failure = trouble or NotWritten("The deadline passed before the record could be sent.")
+        failure = trouble or NotWritten(f"{why} before the record could be sent.")
         rest = parcel.take_rest()
         for place in rest:
             self.outcomes[place] = Produced(parcel.partition, None, failure)

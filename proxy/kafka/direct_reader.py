@@ -25,10 +25,12 @@ from proxy.kafka.broker_errors import failure_for_code
 from proxy.kafka.cluster import ASK_TIMEOUT_S, Cluster, unreachable
 from proxy.kafka.deadline import within
 from proxy.kafka.offsets import EARLIEST, LATEST, READ_UNCOMMITTED, list_offsets
+from proxy.kafka.record_queue import RECORDS_AT_ONCE
 from proxy.kafka.topics import LEADER_NOT_AVAILABLE, Topics
 from proxy.model import StoredRecord, TopicPartition
 
 OFFSET_OUT_OF_RANGE = 1
+CORRUPT_MESSAGE = 2
 # Reads at once; each may hold a connection to a broker.
 READERS = 64
 LONGEST_WAIT_MS = 1_000
@@ -40,8 +42,6 @@ LEAST_PATIENCE_S = 2.0
 LEAST_BYTES = 64 * 1024
 # In a fetch request it is a 32-bit number.
 MOST_BYTES = 2**31 - 1
-# Records decoded in one go: about a millisecond of the loop.
-RECORDS_AT_ONCE = 500
 
 
 @dataclass(slots=True)
@@ -75,25 +75,22 @@ class DirectReader:
         """We are going down: reads that wait for records end with none, now and from now on."""
         self._hurried = True
 
-    async def start_offset(self, where: TopicPartition, offset: int, *, from_end: bool) -> int:
+    async def find_limit(self, where: TopicPartition, limit: int) -> int:
         """
-        The offset to begin at: `EARLIEST`, `LATEST`, or, `from_end`, the last `offset` records'
-        first.
+        The first offset that there is (`EARLIEST`) or the one of the next record (`LATEST`).
 
         Raises: UnknownTopic; UnknownPartition; KafkaFailure; BrokersUnreachable
         """
-        if not from_end and offset not in (EARLIEST, LATEST):
-            return offset
-        if not from_end:
-            return (await list_offsets(self._cluster, self._topics, {where: offset}))[where]
+        return (await list_offsets(self._cluster, self._topics, {where: limit}))[where]
+
+    async def find_last(self, where: TopicPartition, records: int) -> int:
+        """Where the last so many records begin. Raises as `find_limit` does."""
         beginning, end = await self.limits(where)
-        return max(beginning, end - offset)
+        return max(beginning, end - records)
 
     async def limits(self, where: TopicPartition) -> tuple[int, int]:
         """The first offset that there is and the one that the next record will get."""
-        beginning = await list_offsets(self._cluster, self._topics, {where: EARLIEST})
-        end = await list_offsets(self._cluster, self._topics, {where: LATEST})
-        return beginning[where], end[where]
+        return await self.find_limit(where, EARLIEST), await self.find_limit(where, LATEST)
 
     async def read(
         self, where: TopicPartition, offset: int, *, max_bytes: int, timeout_s: float
@@ -190,8 +187,7 @@ async def _decode(read: Read, message_set: bytes) -> list[StoredRecord]:
     except KafkaError as exc:
         # What stands before the damaged batch can be had; the batch itself only when it is first.
         if not taken:
-            name = "CORRUPT_MESSAGE"
             at = f"{read.where.topic}-{read.where.partition} offset {batches.next_fetch_offset}"
-            raise KafkaFailure(2, name, retriable=False, message=f"{name} at {at}") from exc
+            raise failure_for_code(CORRUPT_MESSAGE, f"CORRUPT_MESSAGE at {at}") from exc
     read.offset = batches.next_fetch_offset
     return taken

@@ -29,6 +29,7 @@ from proxy.model import CommittedOffset, TopicPartition
 
 log = logging.getLogger(__name__)
 
+NOT_READING = "Consumer is not subscribed to any topics or assigned any partitions."
 EXCLUSIVE = "Subscription to topics, partitions and pattern are mutually exclusive."
 # A fetch that need not wait for records still waits so long for its auto commit.
 AUTO_COMMIT_S = 1.0
@@ -48,7 +49,7 @@ class ConsumerInstance:
         self.requests = 0
         self._access = access
         self._timeout_s = access.settings.request_timeout_ms / 1000
-        self._queue = self._new_queue()
+        self._queue = RecordQueue(access.settings.consumer_prefetch_bytes)
         self._member: Member | None = None
         self._changing = asyncio.Lock()
         self._starting = asyncio.Lock()
@@ -109,17 +110,14 @@ class ConsumerInstance:
         """
         Records for an answer: as soon as `min_bytes` are there, at latest at the timeout, then
         perhaps none.
-
         Call it with `turn` held, and hold that until the answer is written and `confirm` called.
         Raises: IllegalState; UndecodableRecord; UnknownInstance when it ends meanwhile;
-        KafkaFailure
+        KafkaFailure; BrokersUnreachable when there is nothing and nobody to ask
         """
         self._check_open()
         member = self._member
         if member is None or not (member.subscribed or member.assigned_by_hand):
-            raise IllegalState(
-                "Consumer is not subscribed to any topics or assigned any partitions."
-            )
+            raise IllegalState(NOT_READING)
         deadline = time.monotonic() + limits.timeout_s
         if self.options.auto_commit:
             await self._commit_delivered(member, max(AUTO_COMMIT_S, limits.timeout_s))
@@ -140,7 +138,11 @@ class ConsumerInstance:
                     failure = queue.tell()
                     if failure is not None:
                         raise failure
-                if selection.parts or left_s <= 0:
+                if selection.parts or self._hurried:
+                    return selection
+                if left_s <= 0:
+                    # "Nothing there" would be a lie while nobody can be asked.
+                    await self._access.cluster.check()
                     return selection
                 # All that was there is left out (`invalid=skip`): go on behind it.
                 queue.confirm(selection)
@@ -270,7 +272,8 @@ class ConsumerInstance:
         member, self._member = self._member, None
         if member is None:
             return
-        queue, self._queue = self._queue, self._new_queue()
+        queue = self._queue
+        self._queue = RecordQueue(self._access.settings.consumer_prefetch_bytes)
         queue.wake_fetch()
         await within(
             self._timeout_s,
@@ -291,9 +294,6 @@ class ConsumerInstance:
         except Exception:
             self._check_open()
             raise
-
-    def _new_queue(self) -> RecordQueue:
-        return RecordQueue(self._access.settings.consumer_prefetch_bytes)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,8 +6,7 @@ import re
 
 import aiokafka.errors as kafka
 
-from proxy.errors import KafkaFailure
-from proxy.kafka.broker_errors import failure_of
+from proxy.kafka.broker_errors import UNKNOWN_SERVER_ERROR, failure_for_code, failure_of
 
 _CLASS_NAME = re.compile(r"(\w+)\(")
 
@@ -26,9 +25,7 @@ def failure_of_joining(exc: Exception) -> Exception | None:
         for code, error in kafka.kafka_errors.items():
             if error.__name__ == name and code > 0:
                 return failure_of_joining(error())
-    return KafkaFailure(
-        -1,
-        "UNKNOWN_SERVER_ERROR",
-        retriable=False,
-        message="UNKNOWN_SERVER_ERROR: the instance cannot be a member of its group.",
+    return failure_for_code(
+        UNKNOWN_SERVER_ERROR,
+        "UNKNOWN_SERVER_ERROR: the instance cannot be a member of its group.",
     )

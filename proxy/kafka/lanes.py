@@ -28,7 +28,7 @@ from proxy.errors import (
     UnknownTopic,
 )
 from proxy.kafka.attempts import Batch, is_nothing_written
-from proxy.kafka.broker_errors import failure_of
+from proxy.kafka.broker_errors import UNKNOWN_SERVER_ERROR, failure_for_code, failure_of
 from proxy.kafka.delivery import Parcel
 from proxy.kafka.flight import Flight, Share
 from proxy.kafka.producers import Generation, Producers, Withdrawn
@@ -284,7 +284,7 @@ class Lane:
         partition = self._where.partition
         if flight is not None:
             flight.failed(partition, OutcomeUnknown("Whether the record was written is unknown."))
-        lost = KafkaFailure(-1, "UNKNOWN_SERVER_ERROR", retriable=False)
+        lost = failure_for_code(UNKNOWN_SERVER_ERROR)
         for parcel in self._queue:
             parcel.delivery.failed(parcel.take_rest(), partition, lost)
 

@@ -61,7 +61,6 @@ class _Batches:
 
     def __init__(self, message_set: bytes) -> None:
         self._batches = _MemoryRecordsPy(message_set)
-        self._message_set = message_set
         self.last_end = 0
 
     def has_next(self) -> bool:

@@ -24,6 +24,11 @@ PIECE_WORDS = 4096
 def partition_for_key(key: bytes, partitions: int) -> int:
     """The partition of `key` in a topic of so many partitions."""
     digest = _cached_murmur2(key) if len(key) <= CACHED_KEY_BYTES else murmur2(key)
+    return partition_for_hash(digest, partitions)
+
+
+def partition_for_hash(digest: int, partitions: int) -> int:
+    """The partition of a key with that `murmur2`."""
     return (digest & 0x7FFFFFFF) % partitions
 
 

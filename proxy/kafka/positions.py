@@ -227,7 +227,7 @@ class Positions(ConsumerRebalanceListener):
             self._queue.fail(
                 IllegalState(
                     f"Offset {offset} of partition {partition.topic}-{partition.partition} is"
-                    f" behind its end {end} and auto.offset.reset is none; seek first."
+                    f" beyond its end {end} and auto.offset.reset is none; seek first."
                 ),
                 partition,
             )

@@ -12,16 +12,18 @@ from itertools import count
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from proxy.config import Settings
-from proxy.errors import KafkaFailure, RecordTooLarge, UnknownPartition
+from proxy.errors import RecordTooLarge, UnknownPartition
+from proxy.kafka.broker_errors import failure_for_code
 from proxy.kafka.delivery import Delivery, Parcel
 from proxy.kafka.lanes import Lanes
-from proxy.kafka.partitioner import murmur2, partition_for_key
+from proxy.kafka.partitioner import murmur2, partition_for_hash, partition_for_key
 from proxy.kafka.topics import KnownTopic
 from proxy.model import OutgoingRecord, TopicPartition
 
 INVALID_RECORD = 87
 
-# Hashing a key from this size on takes over a millisecond: that is done beside the loop (rule 7).
+# Hashing a key from this size on takes over a millisecond: that is done beside the loop (house
+# rule 7).
 LONG_KEY_BYTES = 16 * 1024
 # What the first record of a batch has around its key and value, headers aside, is less than this:
 # 61 bytes for the batch, and attributes, timestamp, offset and four lengths.
@@ -72,7 +74,7 @@ class Produce:
             # One that is refused needs no partition.
             if record.partition is None and key is not None and LONG_KEY_BYTES < len(key) <= limit:
                 digest = await asyncio.to_thread(murmur2, key)
-                record.partition = (digest & 0x7FFFFFFF) % topic.partitions
+                record.partition = partition_for_hash(digest, topic.partitions)
 
     def send(
         self,
@@ -142,11 +144,9 @@ class Produce:
     def _refusal(self, topic: KnownTopic, record: OutgoingRecord, limit: int) -> Exception | None:
         """What the broker would refuse, so that it need not refuse a batch in which others are."""
         if topic.compacted and record.key is None:
-            return KafkaFailure(
+            return failure_for_code(
                 INVALID_RECORD,
-                "INVALID_RECORD",
-                retriable=False,
-                message=f"Topic '{topic.name}' is compacted and takes no record without a key.",
+                f"Topic '{topic.name}' is compacted and takes no record without a key.",
             )
         size = len(record.key or b"") + len(record.value or b"")
         # Nearly every record is far below the limit: look closely only at those that are not.

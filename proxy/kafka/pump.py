@@ -23,13 +23,11 @@ from proxy.kafka.broker_errors import failure_of
 from proxy.kafka.damage import read_leniently
 from proxy.kafka.join_errors import failure_of_joining
 from proxy.kafka.positions import Positions
-from proxy.kafka.record_queue import RecordQueue
+from proxy.kafka.record_queue import RECORDS_AT_ONCE, RecordQueue
 from proxy.model import TopicPartition
 
 log = logging.getLogger(__name__)
 
-# Records decoded in one go: about a millisecond of the loop.
-RECORDS_AT_ONCE = 500
 # The longest wait, should nothing wake it.
 WAIT_S = 10.0
 # How often to look for a topic that is subscribed to and not there, or for more topics that match a
@@ -53,7 +51,10 @@ class Pump:
         self.task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """It waits for nothing of aiokafka's but in `_cannot_read`, so it may be cancelled."""
+        """
+        It may be cancelled: `getmany` never waits here, and what else is asked of aiokafka is in a
+        task of its own (`within`).
+        """
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 

@@ -2,7 +2,7 @@
 The records of one consumer instance between Kafka and its HTTP client.
 
 Rule 1: a record leaves the queue when its answer has been written (`confirm`), not when it was read
-(rule 2 of the house).
+(house rule 2).
 Rule 2: a partition that is taken away or sought in takes its buffer with it; an answer that was
 being written then confirms nothing here. One that stays through a rebalance keeps its buffer.
 Rule 3: the pump fills up to a budget of bytes; each partition has an equal part of it, or as much
@@ -23,6 +23,8 @@ from proxy.model import StoredRecord, TopicPartition
 # What a record takes beside its bytes: CPython 3.11, measured with `sys.getsizeof` over a
 # ConsumerRecord and its fields.
 RECORD_OVERHEAD_BYTES = 400
+# Records decoded or rendered in one go: about a millisecond of the loop.
+RECORDS_AT_ONCE = 500
 
 Render = Callable[[StoredRecord], bytes]
 # Makes something of a record that cannot be rendered: bytes to show, or None to leave it out.

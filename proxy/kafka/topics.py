@@ -1,10 +1,10 @@
 """
-What topics there are: the gate that every produce, subscription and read passes (rule 4).
+What topics there are: the gate that every produce, subscription and read passes (house rule 4).
 
-aiokafka's own look-ups create topics, wait 40 s for unknown ones and remember every name for ever.
-Ours asks by name, without creation, once for all who wait, and forgets. An entry older than its
-time to live is used once more while it is asked for anew; at twice that age the answer is waited
-for.
+aiokafka's own look-ups create topics, wait 40 s for unknown ones and remember every name for ever,
+also of those. Ours asks by name, without creation, once for all who wait, and remembers only topics
+that are there. An entry older than its time to live is used once more while it is asked for anew;
+at twice that age the answer is waited for.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ import structlog
 # join at INFO; uvicorn's access lines are ours to write.
 LEAST_LEVELS = {
     "aiokafka": logging.WARNING,
+    # "Topic … not found in cluster metadata", as an error at each look: a subscription to a topic
+    # that is not there yet is fine. What else it tells of topics, such as no permission, we answer.
+    "aiokafka.cluster": logging.CRITICAL,
     "uvicorn.error": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
     "asyncio": logging.WARNING,

@@ -4,9 +4,18 @@ What `GET /metrics` shows, in the names and units that Prometheus asks for. Labe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from proxy import __version__
 
@@ -18,9 +27,12 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 # Of the 46 that the parser knows, those that have a meaning here.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
+# No `_created` gauge beside each counter and histogram: the text format does not have it.
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no hints
+
 
 class Metrics:
-    """One for the process. Gauges are read from their owners when somebody looks."""
+    """One for the process. What others hold or count is read from them when somebody looks."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -47,6 +59,10 @@ class Metrics:
         """A gauge that is read from its owner."""
         Gauge(name, text, registry=self._registry).set_function(read)
 
+    def add_counter(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A counter that its owner counts; `name` ends in `_total`."""
+        self._registry.register(_OwnedCounter(name, text, read))
+
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is the template, never the path itself."""
         if method not in METHODS:
@@ -62,3 +78,13 @@ class Metrics:
     def show(self) -> bytes:
         """The text exposition format."""
         return generate_latest(self._registry)
+
+
+class _OwnedCounter(Collector):
+    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._name = name
+        self._text = text
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._text, value=self._read())

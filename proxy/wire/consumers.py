@@ -78,19 +78,10 @@ def parse_subscription(body: bytes) -> Subscription:
     return Subscription(tuple(dict.fromkeys(map(check_topic_name, topics))), None)
 
 
-def parse_assignments(body: bytes) -> tuple[TopicPartition, ...]:
-    """
-    The partitions to assign; an empty list takes all away.
-
-    Shape: {"partitions": [{"topic", "partition"}]}
-    Raises: ApiError 400 on malformed JSON; 422 with the JSON path; 40002 on an illegal topic name
-    """
-    return parse_partitions(body)
-
-
 def parse_partitions(body: bytes) -> tuple[TopicPartition, ...]:
     """
-    The partitions of which offsets are asked, or to go to the beginning or end of; each once.
+    The partitions to assign (none takes all away), of which offsets are asked, or to go to the
+    beginning or end of; each once.
 
     Shape: {"partitions": [{"topic", "partition"}]}
     Raises: ApiError 400 on malformed JSON; 422 with the JSON path; 40002 on an illegal topic name

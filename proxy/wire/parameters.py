@@ -26,8 +26,8 @@ MAX_OFFSET = 2**63 - 1
 
 # Kafka: `org.apache.kafka.common.internals.Topic`, LEGAL_CHARS and MAX_NAME_LENGTH.
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
-# No limit of Kafka's; what a file name, and thus a URL segment of a cautious client, may have.
-_MAX_NAME_BYTES = 255
+# A string of Kafka's protocol has a length of 16 bits, with a sign.
+_MAX_NAME_BYTES = 2**15 - 1
 
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -185,7 +185,7 @@ def check_name(text: str, name: str) -> str:
     """
     The name of a group (`group_name`) or an instance (`instance`): anything but control characters.
 
-    Raises: ApiError 40002, also on an empty one and on more than 255 bytes
+    Raises: ApiError 40002, also on an empty one and on more than Kafka's protocol takes
     """
     try:
         size_bytes = len(text.encode())

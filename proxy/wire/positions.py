@@ -21,7 +21,7 @@ from proxy.wire.consumers import PartitionNumber
 from proxy.wire.json_body import SPACE, decode
 from proxy.wire.json_text import quote
 from proxy.wire.parameters import MAX_OFFSET, check_topic_name
-from proxy.wire.timestamps import parse_date_time
+from proxy.wire.timestamps import parse_timestamp
 
 # What is stored is one more: -1 (nothing processed yet) gives 0, and the sum must stay an int64.
 _LastProcessed = Annotated[int, msgspec.Meta(ge=-1, le=MAX_OFFSET - 1)]
@@ -134,7 +134,7 @@ def parse_seek(body: bytes) -> Seek:
         tuple(
             (
                 TopicPartition(check_topic_name(entry.topic), entry.partition),
-                _to_ms(entry.timestamp, at),
+                parse_timestamp(entry.timestamp, f"$.timestamps[{at}].timestamp"),
             )
             for at, entry in enumerate(request.timestamps or ())
         ),
@@ -152,14 +152,3 @@ def render_committed(offsets: Iterable[CommittedOffset]) -> bytes:
         % (quote(entry.topic), entry.partition, entry.offset, quote(entry.metadata))
         for entry in offsets
     )
-
-
-def _to_ms(timestamp: int | str, at: int) -> int:
-    timestamp_ms = parse_date_time(timestamp) if isinstance(timestamp, str) else timestamp
-    if timestamp_ms is None:
-        raise ApiError(
-            422,
-            f"$.timestamps[{at}].timestamp: neither epoch milliseconds nor an RFC 3339 date and "
-            "time since 1970",
-        )
-    return timestamp_ms

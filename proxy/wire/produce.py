@@ -18,15 +18,15 @@ import msgspec
 
 from proxy.errors import ApiError
 from proxy.model import Format, Header, OutgoingRecord, Produced
+from proxy.wire.consumers import PartitionNumber
 from proxy.wire.json_body import decode
 from proxy.wire.json_text import quote, reveal_surrogates
-from proxy.wire.timestamps import parse_date_time
+from proxy.wire.timestamps import parse_timestamp
 
 _NULL = msgspec.Raw(b"null")
 
 _CARRIED = re.compile(r"\$\.records\[\d+\]\.(key|value)|\$\.(key|value)_schema(_id)?")
 
-_PartitionNumber = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _TimestampMs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -37,7 +37,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    partition: _PartitionNumber | None = None
+    partition: PartitionNumber | None = None
     timestamp: _TimestampMs | str | None = None
     headers: list[_Header] | None = None
 
@@ -157,16 +157,8 @@ def _add_extras(outgoing: OutgoingRecord, record: _Record, at: int) -> None:
             _read_header(header, f"$.records[{at}].headers[{header_at}]")
             for header_at, header in enumerate(record.headers)
         )
-    if isinstance(record.timestamp, str):
-        outgoing.timestamp_ms = parse_date_time(record.timestamp)
-        if outgoing.timestamp_ms is None:
-            raise ApiError(
-                422,
-                f"$.records[{at}].timestamp: neither epoch milliseconds nor an RFC 3339 date and "
-                "time since 1970",
-            )
-    else:
-        outgoing.timestamp_ms = record.timestamp
+    if record.timestamp is not None:
+        outgoing.timestamp_ms = parse_timestamp(record.timestamp, f"$.records[{at}].timestamp")
 
 
 def _read_header(header: _Header, path: str) -> Header:
@@ -196,22 +188,18 @@ def render_produced(
 
 
 def render_all_failed(
+    error_body: bytes,
     outcomes: Sequence[Produced],
     describe: Callable[[Exception], tuple[int, str]],
-    code: int,
-    message: str,
 ) -> bytes:
     """
-    The error body of a produce request of which no record was written.
+    The answer to a produce request of which no record was written: an error body of
+    `wire/errors.py` with one member more, which RFC 9457 section 3.2 allows a problem as well.
 
-    Shape: {"error_code", "message", "offsets": as in `render_produced`}
+    Shape: {…, "offsets": as in `render_produced`}
     Source: CONTRACT.md sections 3 and 7
     """
-    return b'{"error_code":%d,"message":%b,"offsets":%b}' % (
-        code,
-        quote(message),
-        _render_outcomes(outcomes, describe),
-    )
+    return b'%b,"offsets":%b}' % (error_body[:-1], _render_outcomes(outcomes, describe))
 
 
 def _render_outcomes(

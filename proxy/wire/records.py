@@ -18,6 +18,9 @@ from proxy.errors import UndecodableRecord
 from proxy.model import Format, StoredRecord
 from proxy.wire.json_text import is_json, quote
 
+# The contract's code of a record that is not what the asked format needs.
+UNDECODABLE = 40801
+
 
 class RecordRenderer:
     """Renders records whose keys and values are embedded in the given formats."""
@@ -68,12 +71,13 @@ class RecordRenderer:
         """
         return (
             b'{"topic":%b,"partition":%d,"offset":%d,"timestamp":%d,'
-            b'"error_code":40801,"error":%b,"key_base64":%b,"value_base64":%b}'
+            b'"error_code":%d,"error":%b,"key_base64":%b,"value_base64":%b}'
             % (
                 _quote_topic(record.topic),
                 record.partition,
                 record.offset,
                 record.timestamp,
+                UNDECODABLE,
                 quote(error.reason),
                 b"null" if record.key is None else _embed_binary(record.key),
                 b"null" if record.value is None else _embed_binary(record.value),

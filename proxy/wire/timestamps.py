@@ -5,12 +5,28 @@ from __future__ import annotations
 import datetime
 import re
 
+from proxy.errors import ApiError
+
 # RFC 3339 section 5.6, `date-time`: "T" and "Z" may be lower case, the offset is not optional.
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
 )
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+
+
+def parse_timestamp(timestamp: int | str, path: str) -> int:
+    """
+    Epoch milliseconds of what a body has at `path`: them, or an RFC 3339 date and time.
+
+    Raises: ApiError 422
+    """
+    timestamp_ms = parse_date_time(timestamp) if isinstance(timestamp, str) else timestamp
+    if timestamp_ms is None:
+        raise ApiError(
+            422, f"{path}: neither epoch milliseconds nor an RFC 3339 date and time since 1970"
+        )
+    return timestamp_ms
 
 
 def parse_date_time(text: str) -> int | None:

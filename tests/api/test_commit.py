@@ -115,6 +115,7 @@ async def test_a_new_instance_resumes(
             assert [one["offset"] for one in await instance.fetch_until(2)] == [2, 3]
 
 
+@pytest.mark.needs("metadata_limit")
 async def test_refused_commits(
     broker: Broker, proxy_url: str, topic: TopicFactory, name: str
 ) -> None:

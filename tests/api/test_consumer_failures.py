@@ -49,6 +49,12 @@ async def read_on(instance: Instance, seen: list[int], until: int) -> None:
             assert fetched.status_code in (503, 504), fetched.text
 
 
+async def is_told(instance: Instance) -> bool:
+    """Whether a fetch says that the brokers are away, and not that there is nothing."""
+    fetched = await instance.get("/records", timeout=100)
+    return fetched.status_code == 503 and fetched.json()["error_code"] == 50302
+
+
 async def test_a_broker_that_restarts(
     start_kafka: KafkaFactory, start_proxy: ProxyFactory, name: str
 ) -> None:
@@ -76,6 +82,7 @@ async def test_a_broker_that_restarts(
         leaves = await create(client, proxy.url, f"{name}-2", auto_offset_reset="latest")
         await leaves.subscribe(name)
         await asyncio.to_thread(node.kill)
+        await eventually(lambda: is_told(made["earliest"]))
         begun = time.monotonic()
         late = await create(client, proxy.url, f"{name}-3")
         refusal = await late.post("/subscription", {"topics": [name]})

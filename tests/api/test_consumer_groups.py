@@ -25,7 +25,7 @@ from tests.brokers import verify
 from tests.brokers.broker import Broker
 from tests.conftest import ProxyFactory, TopicFactory
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("commit_while_rebalancing")]
 
 SOON_S = 5.0
 

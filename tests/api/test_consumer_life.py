@@ -172,22 +172,3 @@ async def test_nothing_is_left_behind(
 async def _metrics(url: str) -> str:
     async with http_client() as client:
         return (await client.get(f"{url}/metrics")).text
-
-
-async def test_instances_that_wait_cost_little(
-    broker: Broker, start_proxy: ProxyFactory, topic: TopicFactory, name: str
-) -> None:
-    """Fifty instances, some of them full, none of them read, leave the processor almost idle."""
-    empty, full = await topic(), await topic(partitions=2)
-    await verify.produce(broker.bootstrap, full, [b"x" * 10_000] * 500)
-    proxy = start_proxy()
-    async with http_client() as client:
-        made = [await create(client, proxy.url, f"{name}-{at}") for at in range(50)]
-        await asyncio.gather(
-            *[one.subscribe(full if at % 2 else empty) for at, one in enumerate(made)]
-        )
-        await asyncio.gather(*[one.fetch(timeout=5000, max_records=1) for one in made[1::2]])
-        begun, used_s = time.monotonic(), cpu_s(proxy)
-        await made[0].fetch(timeout=3000)
-        assert (cpu_s(proxy) - used_s) / (time.monotonic() - begun) < 0.5
-        await asyncio.gather(*[one.delete() for one in made])

@@ -86,6 +86,7 @@ async def test_none_with_nothing_committed(
         assert [(one["partition"], one["offset"]) for one in records] == [(1, 2)]
 
 
+@pytest.mark.needs("open_transactions")
 async def test_read_committed(
     broker: Broker, proxy_url: str, topic: TopicFactory, name: str
 ) -> None:

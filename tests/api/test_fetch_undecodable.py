@@ -69,7 +69,7 @@ async def test_skip(broker: Broker, proxy_url: str, topic: TopicFactory, name: s
 
 async def test_report(broker: Broker, proxy_url: str, topic: TopicFactory, name: str) -> None:
     """Bad records come in their place, with their bytes and what is wrong."""
-    read = await topic()
+    read = await topic(configs={"retention.ms": "-1"})
     when = 1_700_000_000_000
     await verify.produce(broker.bootstrap, read, [b"1", b"{bad"], key=b"2", timestamp_ms=when)
     async with an_instance(proxy_url, name, format="json") as instance:

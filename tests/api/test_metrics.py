@@ -30,9 +30,14 @@ def test_metrics_have_what_an_operator_looks_for(proxy_url: str) -> None:
         "koh_consumer_instances",
         "koh_direct_reads",
         "koh_in_flight_bytes",
-        "koh_producers_replaced",
+        "koh_producers_replaced_total",
         "koh_produced_records_total",
     }
+    assert not any(name.endswith("_created") for name in names)
+    assert (
+        "# TYPE koh_producers_replaced_total counter"
+        in ask(proxy_url, "/metrics").body.decode().splitlines()
+    )
     assert samples(proxy_url)["koh_build_info", frozenset({("version", __version__)})] == 1
     assert ask(proxy_url, "/metrics", "Accept: application/json").headers["content-type"] == TEXT
 

@@ -152,6 +152,31 @@ def test_every_kind_of_error_is_a_problem_when_asked_for(
     assert body["instance"] == path.partition("?")[0]
 
 
+def test_produce_of_which_nothing_was_written_is_a_problem_with_offsets(proxy_url: str) -> None:
+    """The problem has a member more, the records' outcomes."""
+    body = b'{"records":[{"value":1}]}'
+    fields = (
+        *(f"Accept: {PROBLEM}, {V2}", f"Content-Type: {JSON}"),
+        f"Content-Length: {len(body)}",
+    )
+    with connected(proxy_url) as connection:
+        connection.send(render_head("POST /topics/koh-not-there HTTP/1.1", *fields) + body)
+        answer = connection.read()
+    message = "Topic 'koh-not-there' not found."
+    entry = {"partition": None, "offset": None, "error_code": 40401, "error": message}
+    expected = {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": message,
+        "instance": "/topics/koh-not-there",
+        "error_code": 40401,
+        "message": message,
+        "offsets": [entry],
+    }
+    assert answer.refusal == (404, PROBLEM, expected)
+
+
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [

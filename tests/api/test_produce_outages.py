@@ -104,6 +104,7 @@ async def test_a_broker_that_hangs_and_a_topic_not_asked_for_yet(
         assert 0.4 < time.monotonic() - begun < 2
         status, content_type, body = read(response)
         assert (status, content_type, body["error_code"]) == (503, V2, 50302)
+        assert [entry["error_code"] for entry in body["offsets"]] == [50302]
     finally:
         kafka.thaw()
     assert (await post(proxy.url, name, {"records": [{"value": 1}]})).status_code == 404
@@ -192,18 +193,29 @@ async def test_a_broker_that_dies_under_load(
 async def test_stopping_while_a_broker_hangs(
     kafka: ApacheKafka, start_proxy: ProxyFactory, name: str
 ) -> None:
-    """SIGTERM ends the proxy in its time, with an answer to the request that hangs."""
+    """SIGTERM ends the proxy in its time: 504 for what hangs, 503 for what waits behind it."""
     await verify.create_topic(kafka.bootstrap, name)
-    proxy = start_proxy(kafka.bootstrap, produce_timeout_ms=1000, shutdown_timeout_ms=2000)
+    proxy = start_proxy(kafka.bootstrap, metadata_ttl_ms=60_000, shutdown_timeout_ms=2000)
+    unknown = "The service went down; whether the record was written is unknown."
+    not_sent = "The service went down before the record could be sent."
     assert (await post(proxy.url, name, {"records": [{"value": 0}]})).status_code == 200
     kafka.freeze()
     try:
         hanging = asyncio.create_task(post(proxy.url, name, {"records": [{"value": 1}]}))
         while await get_metric(proxy.url, "koh_in_flight_bytes") == 0:  # noqa: ASYNC110 (a gauge)
             await asyncio.sleep(0.01)
+        alone = await get_metric(proxy.url, "koh_in_flight_bytes")
+        waiting = asyncio.create_task(post(proxy.url, name, {"records": [{"value": 2}]}))
+        while await get_metric(proxy.url, "koh_in_flight_bytes") == alone:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         log = proxy.log
         stopping = asyncio.create_task(asyncio.to_thread(proxy.child.stop, 10))
-        assert (await hanging).status_code == 504
+        assert read(await hanging) == (504, V2, refusal(50401, unknown, failed(0, 50401, unknown)))
+        assert read(await waiting) == (
+            503,
+            V2,
+            refusal(50003, not_sent, failed(0, 50003, not_sent)),
+        )
         assert await stopping == 0
         assert log.exists()
         assert_quiet(proxy)

@@ -121,7 +121,7 @@ async def test_a_timestamp_that_the_topic_refuses(
     stored = await verify.read_all(broker.bootstrap, name)
     assert [record.value for record in stored] == [b"%d" % at for at in good]
     await assert_settled(proxy)
-    assert await get_metric(proxy.url, "koh_producers_replaced") == 0
+    assert await get_metric(proxy.url, "koh_producers_replaced_total") == 0
 
 
 @pytest.mark.needs("timestamp_limits")
@@ -158,7 +158,7 @@ async def test_a_bad_timestamp_harms_no_other_request(
         assert [record.value for record in own] == [b"%d" % at for at in range(30)]
         assert [record.offset for record in own] == told[client]
     await assert_settled(proxy)
-    assert await get_metric(proxy.url, "koh_producers_replaced") == 0
+    assert await get_metric(proxy.url, "koh_producers_replaced_total") == 0
 
 
 async def test_all_records_failed(proxy_url: str, topic: TopicFactory) -> None:

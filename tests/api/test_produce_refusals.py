@@ -103,7 +103,7 @@ async def test_a_topic_that_we_may_not_write_to(
         response = await post(proxy.url, f"{name}-free", {"records": [{"value": 1}]})
         assert read(response) == (200, V2, answer(written(0, at)))
     await assert_settled(proxy)
-    assert await get_metric(proxy.url, "koh_producers_replaced") == 0
+    assert await get_metric(proxy.url, "koh_producers_replaced_total") == 0
 
 
 async def test_too_few_replicas(

@@ -90,7 +90,7 @@ async def test_no_batch_is_larger_than_the_topic_takes(
     assert read(response) == (200, V2, answer(*(written(0, at) for at in range(500))))
     stored = await verify.read_all(broker.bootstrap, name)
     assert [record.value for record in stored] == [value.encode() for value in values]
-    assert await get_metric(proxy.url, "koh_producers_replaced") == 0
+    assert await get_metric(proxy.url, "koh_producers_replaced_total") == 0
     await assert_settled(proxy)
 
 
@@ -111,7 +111,7 @@ async def test_a_limit_that_was_lowered_a_moment_ago(
         assert entries[at] == failed(0, 41301, "Kafka error: MESSAGE_TOO_LARGE")
     stored = await verify.read_all(broker.bootstrap, name)
     assert [record.value for record in stored[1:]] == [values[at].encode() for at in good]
-    assert await get_metric(proxy.url, "koh_producers_replaced") == 0
+    assert await get_metric(proxy.url, "koh_producers_replaced_total") == 0
     await assert_settled(proxy)
 
 

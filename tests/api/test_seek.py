@@ -12,6 +12,8 @@ from tests.conftest import TopicFactory
 pytestmark = pytest.mark.anyio
 
 START_MS = 1_700_000_000_000
+# Records of that age are kept.
+KEPT = {"retention.ms": "-1"}
 
 
 async def next_offset(instance: Instance) -> int:
@@ -50,7 +52,7 @@ async def test_to_an_offset_and_the_ends(
 
 async def test_to_a_time(broker: Broker, proxy_url: str, topic: TopicFactory, name: str) -> None:
     """To the first record at or after a time, in ms or RFC 3339; past the last one: to the end."""
-    read = await topic()
+    read = await topic(configs=KEPT)
     for at in range(4):
         await verify.produce(broker.bootstrap, read, [b"x"], timestamp_ms=START_MS + 1000 * at)
     async with an_instance(proxy_url, name) as instance:
@@ -96,7 +98,7 @@ async def test_several_at_once(
     broker: Broker, proxy_url: str, topic: TopicFactory, name: str
 ) -> None:
     """Offsets and times in one request, each for its partition."""
-    read = await topic(partitions=2)
+    read = await topic(partitions=2, configs=KEPT)
     for partition in (0, 1):
         await verify.produce(
             broker.bootstrap, read, [b"x"] * 3, partition=partition, timestamp_ms=START_MS

@@ -1,4 +1,4 @@
-"""A broker in a container, through testcontainers: Redpanda, or what `KOH_TEST_IMAGE` names."""
+"""A broker in a container, through testcontainers: Redpanda, or what `TEST_IMAGE` names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def start_container(pull_timeout_s: float) -> Broker:
 
     Raises: RungUnavailable when no engine answers, or the image cannot be had or started
     """
-    image = os.environ.get("KOH_TEST_IMAGE", DEFAULT_IMAGE)
+    image = os.environ.get("TEST_IMAGE", DEFAULT_IMAGE)
     _ask_engine(ASK_PING, 10, "no Docker engine answers")
     _ask_engine(ASK_IMAGE, pull_timeout_s, f"{image} cannot be had", image)
     # Ryuk, which reaps left-over containers, is one more image that may be out of reach.

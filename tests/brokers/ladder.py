@@ -3,7 +3,7 @@ Which broker the tests run on: the first rung that holds.
 
 Rule 1: the order is external, testcontainers, apache, embedded. Source: ARCHITECTURE.md, "Brokers".
 Rule 2: a rung that does not hold is left within a minute, and a line says why.
-Rule 3: `KOH_TEST_BROKER` forces a rung: nothing else is tried, and it may take its time.
+Rule 3: `TEST_BROKER` forces a rung: nothing else is tried, and it may take its time.
 A forced rung that is not to be had is an error, never a reason to take another.
 """
 
@@ -42,11 +42,11 @@ def climb(
     """
     if forced is not None:
         if forced not in rungs:
-            raise RungUnavailable(f"KOH_TEST_BROKER={forced}: choose one of {', '.join(rungs)}")
+            raise RungUnavailable(f"TEST_BROKER={forced}: choose one of {', '.join(rungs)}")
         try:
             return _take(rungs[forced], FORCED_PATIENCE_S, answer_timeout_s)
         except RungUnavailable as error:
-            raise RungUnavailable(f"KOH_TEST_BROKER={forced}: {error}") from error
+            raise RungUnavailable(f"TEST_BROKER={forced}: {error}") from error
     for kind, rung in rungs.items():
         try:
             return _take(rung, PATIENCE_S, answer_timeout_s)

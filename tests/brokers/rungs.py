@@ -22,10 +22,14 @@ from tests.brokers.jars import kafka_version
 
 EMBEDDED_CANNOT = {
     "acks_0": "it answers requests with acks=0, which nobody waits for",
+    "open_transactions": (
+        "a reader that waits behind an open transaction is not given its records once it commits"
+    ),
     "timestamp_limits": "it takes any timestamp",
     "commit_while_rebalancing": (
         "it answers ILLEGAL_GENERATION while a group rebalances, where Kafka takes the commit"
     ),
+    "metadata_limit": "it stores commit metadata of any size",
     "many_assignors": (
         "its groups stall, or hand out nothing, once a member offers more than one assignor"
     ),

@@ -56,9 +56,9 @@ def test_a_forced_rung_is_the_only_one_tried(broker: Broker) -> None:
     """A forced rung that does not hold is an error, although another would hold."""
     rungs = {"a": offer("a", broker.bootstrap), "b": refuse}
     assert climb("a", pytest.fail, rungs).kind == "a"
-    with pytest.raises(RungUnavailable, match=r"^KOH_TEST_BROKER=b: it rains$"):
+    with pytest.raises(RungUnavailable, match=r"^TEST_BROKER=b: it rains$"):
         climb("b", pytest.fail, rungs)
-    with pytest.raises(RungUnavailable, match=r"^KOH_TEST_BROKER=x: choose one of a, b$"):
+    with pytest.raises(RungUnavailable, match=r"^TEST_BROKER=x: choose one of a, b$"):
         climb("x", pytest.fail, rungs)
 
 

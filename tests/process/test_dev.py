@@ -17,6 +17,7 @@ import pytest
 from proxy.dev.embedded import find_binary
 from proxy.dev.failure import DevFailure
 from proxy.dev.ports import pick_port
+from proxy.dev.session import grace_s
 
 try:
     find_binary()
@@ -144,6 +145,30 @@ def test_each_curl_line_can_be_pasted(tmp_path: Path, devs: list[Dev]) -> None:
     script = "\n".join(["set -e", *pasted])
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_fresh_one_has_two_topics(tmp_path: Path, devs: list[Dev]) -> None:
+    """The tour's own and the playground, of one partition: the README's tour relies on it."""
+    devs.append(Dev(tmp_path / "dev", pick_port()))
+    devs[0].read_tour()
+    assert httpx.get(f"{devs[0].url}/topics").json() == ["demo", "playground"]
+    partitions = httpx.get(f"{devs[0].url}/topics/playground/partitions").json()
+    assert [one["partition"] for one in partitions] == [0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "least_s"),
+    [
+        ({}, 8),
+        ({"drain_delay_ms": 20_000}, 28),
+        ({"drain_delay_ms": 20_000, "shutdown_timeout_ms": 60_000}, 80),
+    ],
+)
+def test_the_proxy_gets_the_time_to_stop_that_it_was_promised(
+    settings: dict[str, object], least_s: int
+) -> None:
+    """It is not killed before the delay and the timeout of its settings are over, and 5 s more."""
+    assert grace_s(settings) == least_s + 5
 
 
 def test_a_taken_port_of_the_proxy_is_one_line(tmp_path: Path, devs: list[Dev]) -> None:

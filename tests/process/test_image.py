@@ -2,7 +2,7 @@
 The container image, built and run for real.
 
 Skipped where no Docker engine answers, or where it has no base image and cannot pull one.
-KOH_TEST_BASE_IMAGE names a base in place of the Dockerfile's default; KOH_TEST_BUILD_ARGS are
+TEST_BASE_IMAGE names a base in place of the Dockerfile's default; TEST_BUILD_ARGS are
 further arguments for `docker build` ("--network host --build-arg PIP_CERT=…").
 
 Kafka is reached by `--network host`, as the session's broker advertises 127.0.0.1.
@@ -118,9 +118,9 @@ def base_image() -> str:
         *("version", "--format", "{{.Server.Version}}"),
         timeout_s=ENGINE_TIMEOUT_S,
     )
-    base = os.environ.get("KOH_TEST_BASE_IMAGE") or default_base()
+    base = os.environ.get("TEST_BASE_IMAGE") or default_base()
     if docker("image", "inspect", base, check=False).returncode != 0:
-        refusal = f"base image {base} cannot be had (KOH_TEST_BASE_IMAGE names another)"
+        refusal = f"base image {base} cannot be had (TEST_BASE_IMAGE names another)"
         try_docker(refusal, "pull", base, timeout_s=PULL_TIMEOUT_S)
     return base
 
@@ -129,7 +129,7 @@ def base_image() -> str:
 def image(base_image: str) -> Iterator[str]:
     """The image, built from this checkout and removed at the end."""
     tag = f"kafka-over-http-test:{uuid.uuid4().hex[:12]}"
-    extra = shlex.split(os.environ.get("KOH_TEST_BUILD_ARGS", ""))
+    extra = shlex.split(os.environ.get("TEST_BUILD_ARGS", ""))
     docker(
         *("build", "--build-arg", f"BASE_IMAGE={base_image}", "--tag", tag, *extra, str(ROOT)),
         timeout_s=BUILD_TIMEOUT_S,

@@ -7,7 +7,6 @@ import pytest
 from proxy.model import TopicPartition
 from proxy.wire.consumers import (
     Subscription,
-    parse_assignments,
     parse_partitions,
     parse_subscription,
     render_assignments,
@@ -71,9 +70,8 @@ def test_partitions() -> None:
         b'{"topic":"a","partition":0}]}'
     )
     expected = (TopicPartition("a", 0), TopicPartition("b", 2**31 - 1))
-    assert parse_assignments(body) == expected
     assert parse_partitions(body) == expected
-    assert parse_assignments(b'{"partitions":[]}') == ()
+    assert parse_partitions(b'{"partitions":[]}') == ()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ApiError
 from proxy.model import Format, OutgoingRecord, Produced
+from proxy.wire.errors import render_error
 from proxy.wire.produce import parse_produce, render_all_failed, render_produced
 from tests.wire.json_texts import JSON_TEXTS
 from tests.wire.refusals import refusal
@@ -202,7 +203,7 @@ def test_renders_outcomes() -> None:
         '{"offsets":' + entries + ',"key_schema_id":null,"value_schema_id":null}'
     )
     assert orjson.loads(answer)
-    failed = render_all_failed(outcomes[1:2], describe, 40401, "Topic 't' not found.")
+    failed = render_all_failed(render_error(40401, "Topic 't' not found."), outcomes[1:2], describe)
     assert orjson.loads(failed) == {
         "error_code": 40401,
         "message": "Topic 't' not found.",

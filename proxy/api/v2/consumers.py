@@ -18,12 +18,10 @@ import structlog
 
 from proxy.api.base_uri import instance_uri
 from proxy.api.endpoint import Call
-from proxy.errors import Overloaded
 from proxy.kafka.consumer_options import ConsumerOptions
 from proxy.model import TopicPartition
 from proxy.wire.consumer_config import parse_create
 from proxy.wire.consumers import (
-    parse_assignments,
     parse_partitions,
     parse_subscription,
     render_assignments,
@@ -42,8 +40,7 @@ async def create_instance(call: Call) -> None:
     group = call.group()
     wanted = parse_create(await call.management_body())
     context = call.context
-    if context.draining:
-        raise Overloaded("The service is going down.")
+    context.check_serving()
     if wanted.ignored:
         log.info("consumer properties ignored", group=group, names=list(wanted.ignored))
     instance = context.instances.create(
@@ -95,7 +92,7 @@ async def unsubscribe(call: Call) -> None:
 async def assign(call: Call) -> None:
     """POST …/assignments"""
     with call.context.instances.using(call.group(), call.instance()) as instance:
-        await instance.assign(parse_assignments(await call.management_body()))
+        await instance.assign(parse_partitions(await call.management_body()))
     await call.answer_nothing()
 
 
@@ -123,7 +120,8 @@ async def show_committed(call: Call) -> None:
         # Confluent's clients send the partitions in a body, although the method is GET.
         body = await call.management_body()
         wanted: tuple[TopicPartition, ...] | None
-        wanted = parse_partitions(body) if body.strip() else partitions_parameter(call.query())
+        named = body.strip() not in (b"", b"{}")
+        wanted = parse_partitions(body) if named else partitions_parameter(call.query())
         committed = await instance.committed(wanted)
     await call.answer(render_committed(committed), content_type)
 

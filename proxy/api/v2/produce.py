@@ -17,15 +17,24 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.api.context import Context, context_of
-from proxy.api.error_responses import answer_for, describe
+from proxy.api.context import Context, context_of, going_down
+from proxy.api.error_responses import answer_for, describe, shape_error
 from proxy.api.limits import Reservation, joined_header, read_body
 from proxy.api.responses import respond
-from proxy.errors import Overloaded, UnknownPartition, UnknownTopic
+from proxy.errors import (
+    BrokersUnreachable,
+    KafkaFailure,
+    NotWritten,
+    UnknownPartition,
+    UnknownTopic,
+)
 from proxy.model import Produced
 from proxy.wire.media_types import choose_management_type, choose_produce_format
 from proxy.wire.parameters import check_topic_name, decode_segment, parse_partition_number
 from proxy.wire.produce import parse_produce, render_all_failed, render_produced
+
+# What looking up the topic may come to, for every record alike; reading and parsing raise others.
+REFUSALS = (BrokersUnreachable, KafkaFailure, NotWritten, UnknownPartition, UnknownTopic)
 
 
 async def produce(
@@ -47,8 +56,7 @@ async def produce(
     path_partition = (
         None if partition_segment is None else parse_partition_number(partition_segment)
     )
-    if context.draining:
-        raise Overloaded("The service is going down.")
+    context.check_serving()
     reservation = Reservation(context.budget)
     try:
         body = await read_body(
@@ -61,10 +69,14 @@ async def produce(
         if path_partition is not None:
             known.check_partition(path_partition)
         delivery = context.produce.send(known, records, deadline, reservation.release)
-    except (UnknownTopic, UnknownPartition) as exc:
+    except REFUSALS as exc:
         reservation.release()
         outcomes = [Produced(None, None, exc) for _ in records]
         return await _answer(scope, send, context, answer_type, outcomes)
+    except asyncio.CancelledError:
+        # The process ends, and the lanes have nothing of this request.
+        reservation.release()
+        raise going_down() from None
     except BaseException:
         reservation.release()
         raise
@@ -73,9 +85,8 @@ async def produce(
     try:
         await delivery.answered
     except asyncio.CancelledError:
-        # The process ends: what has not been sent is not sent any more.
-        delivery.expire()
-        raise
+        # The process ends: what has not been sent is not sent any more, and its client is told so.
+        delivery.expire("The service went down")
     return await _answer(scope, send, context, answer_type, delivery.told())
 
 
@@ -87,8 +98,9 @@ async def _answer(
     first = outcomes[0].failure
     if failed == len(outcomes) and first is not None:
         answer = answer_for(first)
-        body = render_all_failed(outcomes, describe, answer.code, answer.message)
-        await respond(scope, send, answer.status, body, answer_type, answer.headers)
+        error_body, error_type = shape_error(scope, answer)
+        body = render_all_failed(error_body, outcomes, describe)
+        await respond(scope, send, answer.status, body, error_type, answer.headers)
         return answer.status
     await respond(scope, send, 200, render_produced(outcomes, describe), answer_type)
     return 200

@@ -2,7 +2,7 @@
 GET /topics/{topic}/partitions/{partition}/records          a direct read, without a group
 GET /consumers/{group}/instances/{instance}/records         a fetch
 
-Query: `timeout` in ms, `max_bytes` of keys and values; a fetch also `max_records` and `invalid`, a
+Query: `timeout` in ms, `max_bytes` of keys and values, `invalid`; a fetch also `max_records`, a
 direct read `offset`: a number, `earliest`, `latest`, or `-N` for the last N.
 
 Departs from both peers: a fetch returns at the first data, always brings a record when there is
@@ -21,9 +21,8 @@ from proxy.api.endpoint import Call
 from proxy.api.responses import respond_delivered
 from proxy.errors import UndecodableRecord
 from proxy.kafka.consumer_options import FetchLimits
-from proxy.kafka.direct_reader import RECORDS_AT_ONCE
 from proxy.kafka.offsets import EARLIEST, LATEST
-from proxy.kafka.record_queue import OnUndecodable
+from proxy.kafka.record_queue import RECORDS_AT_ONCE, OnUndecodable
 from proxy.model import Format, StoredRecord, TopicPartition
 from proxy.wire.media_types import choose_record_type
 from proxy.wire.parameters import (
@@ -156,9 +155,9 @@ async def _offset(call: Call, where: TopicPartition, start: StartOffset) -> int:
         return start.number
     reader = call.context.reader
     if start.start is StartFrom.LAST:
-        return await reader.start_offset(where, start.number, from_end=True)
+        return await reader.find_last(where, start.number)
     limit = EARLIEST if start.start is StartFrom.EARLIEST else LATEST
-    return await reader.start_offset(where, limit, from_end=False)
+    return await reader.find_limit(where, limit)
 
 
 def _timeout_s(call: Call, query: Query, instance_ms: int | None) -> float:
