@@ -25,6 +25,7 @@ EMBEDDED_CANNOT = {
     "open_transactions": (
         "a reader that waits behind an open transaction is not given its records once it commits"
     ),
+    "sequence_wrap": "the numbers of a producer's records do not begin again after 2^31 there",
     "timestamp_limits": "it takes any timestamp",
     "commit_while_rebalancing": (
         "it answers ILLEGAL_GENERATION while a group rebalances, where Kafka takes the commit"

@@ -84,6 +84,7 @@ async def inner(room: Room) -> Any:
     return (await room.producers.current())._producer
 
 
+@pytest.mark.needs("sequence_wrap")
 @pytest.mark.parametrize("left", [0, 1, 3, 4])
 async def test_more_than_2_31_records_to_a_partition(
     broker: Broker, topic: TopicFactory, left: int
