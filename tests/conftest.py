@@ -174,6 +174,21 @@ def start_proxy(broker: Broker) -> Iterator[ProxyFactory]:
             proxy.stop()
 
 
+@pytest.fixture(scope="module")
+def kafka(request: pytest.FixtureRequest) -> Iterator[ApacheKafka]:
+    """
+    An Apache Kafka of a file's own, to freeze and kill; each test leaves it running. Its server
+    properties are the file's `KAFKA_PROPERTIES`. Skips where there is no Java or no Maven.
+    """
+    properties = getattr(request.module, "KAFKA_PROPERTIES", None)
+    node = _or_skip(lambda: ApacheKafka(properties))
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
+
+
 @pytest.fixture
 def start_kafka() -> Iterator[KafkaFactory]:
     """

@@ -52,9 +52,7 @@ class Produce:
 
         Raises: as `Topics.get`
         """
-        known = self._topics.remembered(name)
-        if known is None:
-            known = await self._topics.get(name, to_produce=True, deadline=deadline)
+        known = await self._topics.get(name, to_produce=True, deadline=deadline)
         last, has_long_keys = -1, False
         for record in records:
             if record.partition is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from tests.api.produce_calls import run_proxy
 from tests.brokers.broker import Broker
 from tests.brokers.proxy_process import ProxyProcess
 from tests.brokers.verify import create_topic, delete_topics
@@ -29,6 +30,13 @@ def make_topic(broker: Broker) -> Iterator[MakeTopic]:
     yield make
     if broker.kind == "external" and made:
         asyncio.run(delete_topics(broker.bootstrap, made))
+
+
+@pytest.fixture(scope="module")
+def proxy(broker: Broker, request: pytest.FixtureRequest) -> Iterator[ProxyProcess]:
+    """A proxy of a file's own, with the file's `PROXY_SETTINGS`; its log must stay clean."""
+    with run_proxy(broker, **getattr(request.module, "PROXY_SETTINGS", {})) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,7 @@ from proxy.api.health import READY_TIMEOUT_S
 from proxy.dev.ports import pick_port
 from tests.api.raw_connection import Answer, ask
 from tests.brokers.apache import ApacheKafka
-from tests.brokers.broker import Broker, RungUnavailable
+from tests.brokers.broker import Broker
 from tests.brokers.proxy_process import ProxyProcess
 from tests.conftest import ClusterFactory, ProxyFactory
 
@@ -54,20 +53,6 @@ def test_ready_with_brokers(proxy_url: str, path: str) -> None:
 def test_live_asks_nobody(proxy_url: str) -> None:
     """200 at once."""
     assert ask_within(proxy_url, "/live", 1).refusal == LIVE
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[ApacheKafka]:
-    """A broker to ill-treat; each test leaves it running."""
-    try:
-        node = ApacheKafka()
-    except RungUnavailable as error:
-        pytest.skip(f"needs Apache Kafka from its jars: {error}")
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
 
 
 def test_broker_that_hangs_makes_us_not_ready(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import orjson
@@ -19,7 +18,6 @@ from tests.api.produce_calls import (
     get_metric,
     post,
     read,
-    run_proxy,
     written,
 )
 from tests.brokers import verify
@@ -28,13 +26,6 @@ from tests.brokers.proxy_process import ProxyProcess
 from tests.conftest import ProxyFactory, TopicFactory
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def proxy(broker: Broker) -> Iterator[ProxyProcess]:
-    """One for this file."""
-    with run_proxy(broker) as proxy:
-        yield proxy
 
 
 class Wire:

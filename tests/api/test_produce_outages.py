@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +22,6 @@ from tests.api.produce_calls import (
 )
 from tests.brokers import verify
 from tests.brokers.apache import ApacheKafka
-from tests.brokers.broker import RungUnavailable
 from tests.brokers.proxy_process import ProxyProcess
 from tests.conftest import ProxyFactory
 
@@ -33,20 +31,6 @@ CARELESS = {"acks": "0", "enable_idempotence": False, "metadata_ttl_ms": 60_000}
 UNKNOWN = "The deadline passed; whether the record was written is unknown."
 NOT_SENT = "The deadline passed before the record could be sent."
 AWAY = "The brokers cannot be reached."
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[ApacheKafka]:
-    """A broker to freeze and kill; each test leaves it running."""
-    try:
-        node = ApacheKafka()
-    except RungUnavailable as error:
-        pytest.skip(f"needs Apache Kafka from its jars: {error}")
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
 
 
 async def produce_one(proxy: ProxyProcess, topic: str) -> int:

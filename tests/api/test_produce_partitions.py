@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -19,7 +18,6 @@ from tests.api.produce_calls import (
     post,
     read,
     refusal,
-    run_proxy,
     written,
 )
 from tests.api.topic_changes import add_partitions
@@ -29,13 +27,6 @@ from tests.brokers.proxy_process import ProxyProcess
 from tests.conftest import TopicFactory
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def proxy(broker: Broker) -> Iterator[ProxyProcess]:
-    """One for this file."""
-    with run_proxy(broker) as proxy:
-        yield proxy
 
 
 async def partitions_of_a_native_producer(

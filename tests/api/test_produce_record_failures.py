@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,7 +18,6 @@ from tests.api.produce_calls import (
     post,
     read,
     refusal,
-    run_proxy,
     written,
 )
 from tests.api.topic_changes import set_configs
@@ -30,12 +28,7 @@ from tests.conftest import TopicFactory
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture(scope="module")
-def proxy(broker: Broker) -> Iterator[ProxyProcess]:
-    """One for this file."""
-    with run_proxy(broker, metadata_ttl_ms=600_000) as proxy:
-        yield proxy
+PROXY_SETTINGS = {"metadata_ttl_ms": 600_000}
 
 
 # The default of message.timestamp.after.max.ms is an hour.

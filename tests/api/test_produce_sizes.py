@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +16,6 @@ from tests.api.produce_calls import (
     post,
     read,
     refusal,
-    run_proxy,
     written,
 )
 from tests.api.topic_changes import set_configs
@@ -28,12 +26,7 @@ from tests.conftest import ProxyFactory, TopicFactory
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture(scope="module")
-def proxy(broker: Broker) -> Iterator[ProxyProcess]:
-    """One for this file."""
-    with run_proxy(broker, metadata_ttl_ms=600_000) as proxy:
-        yield proxy
+PROXY_SETTINGS = {"metadata_ttl_ms": 600_000}
 
 
 LIMIT = 1000

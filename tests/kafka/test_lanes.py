@@ -6,7 +6,7 @@ real broker, without the HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,8 +23,11 @@ from proxy.kafka.topics import Topics
 from proxy.model import OutgoingRecord, Produced
 from tests.brokers import verify
 from tests.brokers.apache import ApacheKafka
-from tests.brokers.broker import Broker, RungUnavailable
+from tests.brokers.broker import Broker
 from tests.conftest import TopicFactory
+
+# A broker that takes small requests only.
+KAFKA_PROPERTIES = {"socket.request.max.bytes": "300000"}
 
 pytestmark = pytest.mark.anyio
 
@@ -63,20 +66,6 @@ async def open_room(bootstrap: str, **settings: Any) -> AsyncIterator[Room]:
     finally:
         await producers.stop(5)
         await cluster.stop()
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[ApacheKafka]:
-    """A broker to freeze, which takes small requests only."""
-    try:
-        node = ApacheKafka({"socket.request.max.bytes": "300000"})
-    except RungUnavailable as error:
-        pytest.skip(f"needs Apache Kafka from its jars: {error}")
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
 
 
 async def inner(room: Room) -> Any:
